@@ -17,17 +17,20 @@ pub struct ProbeArgs {
     /// Describe a stream or an FLV or MP4 file; with two sources, compare them
     ///
     /// SOURCE is a URL, or the name of a file. rtmpull plays the stream for a short time without recording it, and
-    /// prints the connection, the server, each track, the metadata next to the received values, and everything that
-    /// is wrong with the stream. All options for the connection apply, to both sources if there are two. Exit code: 0
-    /// if the stream plays, 1 if it is refused or a condition of --expect fails, 2 if its media stops, 3 without a
-    /// connection.
+    /// prints the connection, the server, each track, the metadata next to the received values, and the findings:
+    /// missing or damaged sequence headers and keyframes, irregular timestamps, late, empty or damaged frames, and
+    /// wrong metadata; of a file also damaged parts and wrong tables. All options for the connection apply, to both
+    /// sources if there are two. Exit code: 0 if the stream plays, 1 if it is refused or a condition of --expect
+    /// fails, 2 if its media stops, 3 without a connection.
     #[arg(long, value_name = "SOURCE", value_hint = ValueHint::AnyPath, num_args = 0..=2)]
     #[arg(value_parser = source(), group = DIAGNOSIS)]
     pub probe: Option<Vec<Source>>,
 
-    /// Stop this long after the first media; 0 stops as soon as everything is known [default: 5s]
+    /// Stop this long after the first media; 0 stops as soon as every track is described [default: 5s]
     ///
-    /// With 0, the probe still stops after 5 seconds.
+    /// With 0, the probe stops when the codec setup and the frame rate of every track are known and a keyframe
+    /// arrived, and after 5 seconds at the latest. It does not wait for a second keyframe, so the keyframe interval is
+    /// often unknown: use a longer time, such as 10s, to measure it.
     #[arg(long, value_name = "DURATION", value_parser = values::interval, requires = "probe")]
     #[arg(allow_hyphen_values = true)]
     pub probe_time: Option<Duration>,

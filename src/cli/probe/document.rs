@@ -82,7 +82,7 @@ impl Document {
             server: session.map(|facts| Server::of(facts, cleaner)),
             ..Self::of_media(source, &report.media, cleaner)
         };
-        document.kind = "stream";
+        document.kind = STREAM;
         document
     }
 
@@ -130,6 +130,11 @@ impl Document {
             health: Health::of(media),
             findings,
         }
+    }
+
+    /// Whether the source is a stream, of which a longer probe would receive more.
+    pub(super) fn is_stream(&self) -> bool {
+        self.kind == STREAM
     }
 
     fn check(&mut self, conditions: &[Condition], cleaner: &Cleaner<'_>) {
@@ -182,6 +187,9 @@ impl ProbeTimes {
         section.add("probed for", ms_text(self.duration_ms));
     }
 }
+
+/// Kind of a source on a server.
+const STREAM: &str = "stream";
 
 /// Version of the JSON object. It increases if a member is removed, renamed or changes its meaning.
 pub(super) const SCHEMA_VERSION: u32 = 1;

@@ -4,7 +4,6 @@ use super::{
     document::Document,
     health::{Finding, Stated},
     table::{self, Section},
-    track::Track,
 };
 
 /// Returns the lines of a probe. The last ones are the verdict, its hints and the failed conditions.
@@ -30,7 +29,7 @@ pub(super) fn sections(document: &Document, metadata: Section) -> Vec<Section> {
     sections.extend(document.file.as_ref().map(|part| part.section()));
     for kind in ["video", "audio"] {
         let tracks = document.tracks.iter().filter(|track| track.is(kind));
-        sections.extend(tracks.map(Track::section));
+        sections.extend(tracks.map(|track| track.section(document.is_stream())));
     }
     sections.push(metadata);
     sections.push(document.health.section());

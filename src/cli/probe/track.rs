@@ -138,8 +138,8 @@ impl Track {
         }
     }
 
-    /// Returns the rows for people.
-    pub(super) fn section(&self) -> Section {
+    /// Returns the rows for people. `is_excerpt` is whether a longer probe would receive more of the track.
+    pub(super) fn section(&self, is_excerpt: bool) -> Section {
         let kind = match self.kind {
             "video" => "Video",
             _ => "Audio",
@@ -149,7 +149,7 @@ impl Track {
         section.add("language", self.language.clone());
         section.add("name", self.name.clone());
         match self.kind {
-            "video" => self.video.add_to(&mut section),
+            "video" => self.video.add_to(&mut section, is_excerpt),
             _ => self.audio.add_to(&mut section),
         }
         section.add("bit rate", self.bit_rate_text());
@@ -281,13 +281,13 @@ impl Video {
         }
     }
 
-    fn add_to(&self, section: &mut Section) {
+    fn add_to(&self, section: &mut Section, is_excerpt: bool) {
         section.add("picture", self.picture_text());
         section.add("frame rate", self.frame_rate_text());
         section.add("pixels", self.pixels_text());
         section.add("HDR", self.hdr.clone());
         section.add("B-frames", self.b_frames_text());
-        section.add("keyframes", self.keyframes_text());
+        section.add("keyframes", self.keyframes_text(is_excerpt));
     }
 
     fn picture_text(&self) -> Option<String> {
@@ -349,7 +349,7 @@ impl Video {
         })
     }
 
-    fn keyframes_text(&self) -> Option<String> {
+    fn keyframes_text(&self, is_excerpt: bool) -> Option<String> {
         let count = self.keyframes?;
         let time = |ms: Option<u64>| ms_text(ms.map(|ms| ms as f64));
         let interval = time(self.keyframe_interval_mean_ms);
@@ -362,7 +362,10 @@ impl Video {
                 time(self.keyframe_interval_min_ms).unwrap_or_default(),
                 time(self.keyframe_interval_max_ms).unwrap_or_default()
             ),
-            None => count.to_string(),
+            None if is_excerpt => {
+                format!("{count}, interval unknown (try a longer time, such as --probe-time 10s)")
+            }
+            None => format!("{count}, interval unknown"),
         })
     }
 }

@@ -123,7 +123,12 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.actual {
             Some(actual) => write!(f, "{} failed: the value is {actual}", self.condition),
-            None => write!(f, "{} failed: the value is missing", self.condition),
+            None if self.condition.contains(INTERVAL) => write!(
+                f,
+                "{} failed: the value is unknown (try a longer time, such as --probe-time 10s)",
+                self.condition
+            ),
+            None => write!(f, "{} failed: the value is unknown", self.condition),
         }
     }
 }
@@ -241,6 +246,9 @@ const OPERATORS: [(&str, Operator); 8] = [
     (">", Operator::Greater),
     ("~", Operator::Contains),
 ];
+
+/// Name of members that are only known after a complete GOP.
+const INTERVAL: &str = "keyframe_interval";
 
 /// Start of a path that counts the findings with a code.
 const FINDINGS: &str = "findings.";

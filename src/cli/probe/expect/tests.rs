@@ -85,7 +85,7 @@ fn failed_conditions_name_the_actual_value() {
     ] {
         assert_eq!(
             check(missing).unwrap_err().to_string(),
-            format!("{missing} failed: the value is missing")
+            format!("{missing} failed: the value is unknown")
         );
     }
 }
