@@ -5,7 +5,11 @@ use serde::Serialize;
 use super::{Cleaner, format::ms_text, table::Section};
 use crate::{
     cli::terminal::units::size,
-    probe::file::{Container, FileFacts, Repair, mp4::Layout},
+    probe::file::{
+        Container, FileFacts, Repair,
+        flv::Garbage,
+        mp4::{Layout, Mp4Track},
+    },
 };
 
 /// A file.
@@ -24,6 +28,34 @@ pub(super) struct FileSummary {
     program: Option<String>,
     layout: Option<&'static str>,
     fragments: Option<u64>,
+    damaged: Vec<DamagedRange>,
+    tracks: Vec<TrackInFile>,
+}
+
+/// Bytes between the tags of an FLV file.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+struct DamagedRange {
+    offset: u64,
+    bytes: u64,
+}
+
+/// A track of an MP4 file.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct TrackInFile {
+    id: u32,
+    track: Option<String>,
+    handler: String,
+    sample_entry: Option<String>,
+    sample_entries: u32,
+    language: Option<String>,
+    timescale: u32,
+    samples: u64,
+    sync_samples: u64,
+    bytes: u64,
+    stated_duration_ms: Option<u64>,
+    delay_ms: u64,
+    skipped_ms: u64,
+    end_ms: u64,
 }
 
 impl FileSummary {
@@ -62,6 +94,14 @@ impl FileSummary {
                 Layout::Unknown => "no index",
             }),
             fragments: mp4.map(|mp4| mp4.fragments),
+            damaged: flv
+                .map(|flv| flv.garbage.iter().copied().map(DamagedRange::of).collect())
+                .unwrap_or_default(),
+            tracks: mp4
+                .map(|mp4| mp4.tracks.iter())
+                .unwrap_or_default()
+                .map(|track| TrackInFile::of(track, cleaner))
+                .collect(),
         }
     }
 
@@ -83,8 +123,58 @@ impl FileSummary {
             "fragments",
             number(self.fragments.filter(|count| *count > 0)),
         );
+        for track in &self.tracks {
+            section.add(format!("track {}", track.id), Some(track.text()));
+        }
         section.add("being written", self.is_being_written.then_some("yes"));
         section.add("repair", Some(self.repair));
         section
+    }
+}
+
+impl DamagedRange {
+    fn of(garbage: Garbage) -> Self {
+        let Garbage { offset, bytes } = garbage;
+        Self { offset, bytes }
+    }
+}
+
+impl TrackInFile {
+    fn of(track: &Mp4Track, cleaner: &Cleaner<'_>) -> Self {
+        let clean = |code: &[u8]| cleaner.clean(&String::from_utf8_lossy(code));
+        Self {
+            id: track.id,
+            track: track.media.map(|id| id.to_string()),
+            handler: clean(&track.handler),
+            sample_entry: track.setup.map(|kind| clean(&kind)),
+            sample_entries: track.setups,
+            language: track.language.map(|code| clean(&code)),
+            timescale: track.timescale,
+            samples: track.samples,
+            sync_samples: track.sync_samples,
+            bytes: track.bytes,
+            stated_duration_ms: track.stated_duration_ms,
+            delay_ms: track.delay_ms,
+            skipped_ms: track.skipped_ms,
+            end_ms: track.end_ms,
+        }
+    }
+
+    /// Returns the most important facts on one line: `v0, avc1, 250 samples, timescale 25000, first 80 ms not shown`.
+    fn text(&self) -> String {
+        let kind = self.track.as_ref().unwrap_or(&self.handler).clone();
+        let delayed = (self.delay_ms > 0).then(|| format!("starts after {} ms", self.delay_ms));
+        let skipped =
+            (self.skipped_ms > 0).then(|| format!("first {} ms not shown", self.skipped_ms));
+        let parts = [
+            Some(kind),
+            self.sample_entry.clone(),
+            Some(format!("{} samples", self.samples)),
+            Some(format!("timescale {}", self.timescale)),
+            delayed,
+            skipped,
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        parts.join(", ")
     }
 }

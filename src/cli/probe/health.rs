@@ -206,6 +206,9 @@ pub(super) struct Finding {
     stated: Json,
     actual: Json,
     unit: &'static str,
+    part: Option<&'static str>,
+    offset: Option<u64>,
+    bytes: Option<u64>,
     text: String,
 }
 
@@ -219,6 +222,9 @@ impl Finding {
             stated: json(finding.stated.as_ref(), cleaner),
             actual: json(finding.actual.as_ref(), cleaner),
             unit: finding.code.unit(),
+            part: None,
+            offset: None,
+            bytes: None,
             text: cleaner.clean(&finding.to_string()),
         }
     }
@@ -233,6 +239,9 @@ impl Finding {
             stated: number(finding.stated),
             actual: number(finding.actual),
             unit: finding.code.unit(),
+            part: finding.part,
+            offset: finding.offset,
+            bytes: Some(finding.bytes).filter(|bytes| *bytes > 0),
             text: cleaner.clean(&finding.to_string()),
         }
     }

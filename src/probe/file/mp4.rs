@@ -86,6 +86,10 @@ pub struct Mp4Track {
     pub bytes: u64,
     /// Duration that the track states, in milliseconds.
     pub stated_duration_ms: Option<u64>,
+    /// Length of an empty edit before the media, in milliseconds: the track starts later by this time.
+    pub delay_ms: u64,
+    /// Time of the media at which the presentation starts, in milliseconds: earlier media is decoded but not shown.
+    pub skipped_ms: u64,
     /// Time from the start of the movie to the end of the last sample, in milliseconds.
     pub end_ms: u64,
     /// Properties in the setup.
@@ -214,7 +218,8 @@ impl Reading {
             if let (Some(found), Some(setup)) = (&found, &track.setup) {
                 feeder.setup(found, setup);
             }
-            tracks.push(Mp4Track::new(track, found.as_ref().map(|found| found.id)));
+            let media = found.as_ref().map(|found| found.id);
+            tracks.push(Mp4Track::new(track, movie.timescale, media));
             messages.push(found);
         }
         let clocks = movie.tracks.iter().map(|track| Clock::new(track, movie));
@@ -452,7 +457,7 @@ fn earliest(next: &[Option<(i64, Sample)>]) -> Option<usize> {
 }
 
 impl Mp4Track {
-    fn new(track: &Track, media: Option<TrackId>) -> Self {
+    fn new(track: &Track, movie_timescale: u32, media: Option<TrackId>) -> Self {
         Self {
             id: track.id,
             media,
@@ -468,6 +473,8 @@ impl Mp4Track {
                 0 => None,
                 stated => Some(stated),
             },
+            delay_ms: ticks_to_ms(track.delay, movie_timescale),
+            skipped_ms: ticks_to_ms(track.media_start, track.timescale),
             end_ms: 0,
             properties: track.setup.as_ref().and_then(|setup| setup.properties),
         }

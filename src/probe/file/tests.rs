@@ -318,6 +318,20 @@ fn overlapping_samples_end_the_reading() {
 }
 
 #[test]
+fn edits_of_a_track_are_facts() {
+    let track = video_track(1, 4, &overlapping_tables(2, 9, 1000));
+    // An empty edit of 600 ticks of the movie, and then the media from 80 ticks of the track on.
+    let edits = full(b"elst", &[2, 600, u32::MAX, 0x1_0000, 1000, 80, 0x1_0000]);
+    let track = [&track[8..], &wrap(b"edts", &edits)].concat();
+    let header = full(b"mvhd", &[0, 0, 600, 0]);
+    let movie = wrap(b"moov", &[header, wrap(b"trak", &track)].concat());
+    let facts = run(movie_file(&[movie], 2000).path()).unwrap();
+    let track = &mp4(&facts).tracks[0];
+    assert_eq!((track.delay_ms, track.skipped_ms), (1000, 80));
+    assert_eq!((track.samples, track.end_ms), (2, 1000));
+}
+
+#[test]
 fn runs_without_bytes_for_their_samples_are_limited() {
     let tables = [full(b"stsz", &[0, 0])];
     let movie = wrap(b"moov", &video_track(1, 4, &tables));

@@ -2,10 +2,15 @@
 
 use std::{fs, path::Path};
 
+use serde_json::Value;
+
 use super::{probe, run, stdout};
 use crate::{
     fixtures,
-    peers::{ffmpeg::Ffmpeg, require},
+    peers::{
+        ffmpeg::{Ffmpeg, ffprobe},
+        require,
+    },
     server::{Clip, Config, Server, Stream},
 };
 
@@ -51,7 +56,37 @@ fn damaged_files_exit_with_1() {
     let probe = probe(name(&damaged), &[]);
     probe.assert_result(1, "refused");
     let findings = probe.get("findings").as_array().expect("a list");
-    assert!(findings.iter().any(|finding| finding["code"] == "garbage"));
+    let garbage = findings.iter().find(|finding| finding["code"] == "garbage");
+    let garbage = garbage.expect("a finding");
+    let range = probe.get("file.damaged.0");
+    for member in ["offset", "bytes"] {
+        assert_eq!(garbage[member], range[member], "{garbage} and {range}");
+    }
+    let start = range["offset"].as_u64().expect("an offset") as usize;
+    let end = start + range["bytes"].as_u64().expect("a length") as usize;
+    // Damage starts with the damaged tag, and ends with the next intact one.
+    assert!(start <= middle && middle + 20_000 <= end, "{range}");
+}
+
+#[test]
+fn tracks_of_mp4_files_have_facts_of_the_file() {
+    let ffmpeg = require!(Ffmpeg::find());
+    let file = fixtures::avc_aac_mp4(&ffmpeg);
+    let probe = probe(name(&file), &[]);
+    let shown = ffprobe(&["-show_streams", "-of", "json"], &file).succeeded();
+    let shown: Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+    for (track, stream) in [("file.tracks.0", 0), ("file.tracks.1", 1)] {
+        let stream = &shown["streams"][stream];
+        let text = |name: &str| stream[name].as_str().expect("a text");
+        let samples = probe.get(&format!("{track}.samples"));
+        assert_eq!(samples.to_string(), text("nb_frames"));
+        let timescale = probe.get(&format!("{track}.timescale"));
+        assert_eq!(format!("1/{timescale}"), text("time_base"));
+        let entry = probe.get(&format!("{track}.sample_entry"));
+        assert_eq!(entry, text("codec_tag_string"));
+    }
+    let text = stdout(&run(&[name(&file)]));
+    assert!(text.contains(" v0, avc1, "), "{text}");
 }
 
 #[test]

@@ -1,11 +1,15 @@
 //! The JSON object contains exactly the members that the manual documents.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs};
 
 use serde_json::Value;
 
 use super::probe;
-use crate::server::{Authority, Clip, Config, Server, Stream, TlsClose, TlsFront, Validity};
+use crate::{
+    fixtures,
+    peers::{ffmpeg::Ffmpeg, require},
+    server::{Authority, Clip, Config, Server, Stream, TlsClose, TlsFront, Validity},
+};
 
 #[test]
 fn manual_documents_every_member() {
@@ -36,6 +40,28 @@ fn manual_documents_every_member() {
     };
     let missing = documented.difference(&found);
     let missing: Vec<_> = missing.filter(|path| !is_optional(path)).collect();
+    assert!(missing.is_empty(), "only in the manual: {missing:?}");
+}
+
+#[test]
+fn manual_documents_every_member_of_a_file() {
+    let ffmpeg = require!(Ffmpeg::find());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut flv = fs::read(fixtures::avc_aac_flv(&ffmpeg)).expect("a file");
+    let middle = flv.len() / 2;
+    flv[middle..middle + 20_000].fill(0xAA);
+    let damaged = folder.path().join("damaged.flv");
+    fs::write(&damaged, flv).expect("the file can be written");
+    let mut found = BTreeSet::new();
+    for file in [damaged, fixtures::avc_aac_mp4(&ffmpeg)] {
+        let file = file.to_str().expect("a UTF-8 path");
+        walk("", &probe(file, &[]).json, &mut found);
+    }
+    let documented: BTreeSet<String> = documented().map(str::to_owned).collect();
+    let unknown: Vec<_> = found.difference(&documented).collect();
+    assert!(unknown.is_empty(), "not in the manual: {unknown:?}");
+    let is_of_files = |path: &&String| path.starts_with("file.") || path.starts_with("findings[].");
+    let missing: Vec<_> = documented.difference(&found).filter(is_of_files).collect();
     assert!(missing.is_empty(), "only in the manual: {missing:?}");
 }
 
