@@ -24,6 +24,18 @@ fn assert_h264_and_aac(probe: &Probe) {
     assert!(probe.number("times.first_frame_ms") >= probe.number("times.first_byte_ms"));
 }
 
+/// Panics unless the probe recognized this software, and says by what.
+#[track_caller]
+fn assert_software(probe: &Probe, software: &str) {
+    assert_eq!(probe.get("server.software"), software, "{}", probe.finished);
+    let evidence = probe.get("server.software_evidence").as_array();
+    assert!(
+        evidence.is_some_and(|signs| !signs.is_empty()),
+        "{}",
+        probe.finished
+    );
+}
+
 #[test]
 fn nginx_plays_a_recorded_stream() {
     let (ffmpeg, nginx) = (require!(Ffmpeg::find()), require!(Nginx::find()));
@@ -32,6 +44,7 @@ fn nginx_plays_a_recorded_stream() {
     let probe = probe(&server.url("vod", "avc_aac.flv"), &[]);
     assert_h264_and_aac(&probe);
     assert_eq!(probe.get("session.handshake.kind"), "digest");
+    assert_software(&probe, "nginx-rtmp");
 }
 
 #[test]
@@ -73,6 +86,22 @@ fn node_media_server_relays_a_live_stream() {
     thread::sleep(Duration::from_millis(1000));
     let probe = probe(&url, &["-v", "--probe-time", "2s"]);
     assert_h264_and_aac(&probe);
+    assert_software(&probe, "Node-Media-Server");
+}
+
+#[test]
+fn refusing_servers_are_named() {
+    let (nginx, node) = (require!(Nginx::find()), require!(NodeMediaServer::find()));
+    let (nginx, node) = (nginx.start(&[]), node.start());
+    for (url, software) in [
+        (nginx.url("vod", "nothing.flv"), "nginx-rtmp"),
+        (nginx.url("live", "nothing"), "nginx-rtmp"),
+        (node.url("nothing"), "Node-Media-Server"),
+    ] {
+        let probe = probe(&url, &["-m", "1"]);
+        probe.assert_result(1, "refused");
+        assert_software(&probe, software);
+    }
 }
 
 #[test]
