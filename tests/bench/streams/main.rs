@@ -10,7 +10,7 @@
 //! - `latency`: the time from sending a frame to its arrival in the file, for one stream alone, beside a full disk
 //!   and a FIFO that nobody reads, and beside 100 other streams.
 //!
-//! `--count=N` replaces the number of streams. `live` and `compare` keep up to 6 GB of recordings in memory
+//! `--count=N` replaces the number of streams. `live` and `compare` keep up to 7 GB of recordings in memory
 //! (`/dev/shm`) if that folder exists, otherwise in the folder for temporary files.
 
 mod latency;

@@ -162,7 +162,7 @@ fn frames(clip: &Clip, kind: u8) -> impl Iterator<Item = &[u8]> {
 
 /// Returns the time for the start of all programs, a multiple of [`ROUND_SECONDS`].
 fn start_up_seconds(count: u64) -> u64 {
-    ROUND_SECONDS * (2 + count / 60)
+    ROUND_SECONDS * (2 + count / 25)
 }
 
 /// ffmpeg needs the time of two cores for a few hundred streams, and several GB of memory.
