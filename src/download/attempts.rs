@@ -113,7 +113,13 @@ pub(super) async fn play(
         }
         // Another source of this round was lost, so that all of them are worth another attempt.
         let was_lost = may_switch && lost.as_ref().is_some_and(|lost| lost.is_worth_retry);
-        let attempt = next_attempt(&mut series, (ending, &cause), &facts, was_lost);
+        let mut attempt = next_attempt(&mut series, (ending, &cause), &facts, was_lost);
+        if let Some(attempt) = &mut attempt
+            && attempt.is_patient
+            && let Some(admission) = &job.admission
+        {
+            attempt.wait = admission.delay_of_poll(attempt.wait);
+        }
         let replay = job.dialer.replay.as_ref();
         let is_replayed = replay.is_some_and(|sessions| sessions.is_over());
         let Some(attempt) = attempt.filter(|_| !is_replayed) else {

@@ -52,6 +52,8 @@ pub(super) struct Attempt {
     pub(super) limit: Option<u32>,
     /// Delay before the attempt.
     pub(super) wait: Duration,
+    /// Whether the stream has been missing for so long that the attempt may wait for those of other downloads.
+    pub(super) is_patient: bool,
 }
 
 /// The attempts since media last arrived.
@@ -62,6 +64,8 @@ pub(super) struct AttemptSeries {
     attempts: u32,
     /// Number of polls for a missing stream.
     polls: u32,
+    /// Number of polls since the server could last not be reached.
+    answers: u32,
     /// Time at which the wait for a missing stream started.
     waiting_since: Option<Instant>,
 }
@@ -72,6 +76,7 @@ impl AttemptSeries {
             policy,
             attempts: 0,
             polls: 0,
+            answers: 0,
             waiting_since: None,
         }
     }
@@ -80,6 +85,7 @@ impl AttemptSeries {
     pub(super) fn reset(&mut self) {
         self.attempts = 0;
         self.polls = 0;
+        self.answers = 0;
         self.waiting_since = None;
     }
 
@@ -94,10 +100,16 @@ impl AttemptSeries {
         if self.policy.wait != WaitPolicy::None && is_missing(ending, cause, facts) {
             let wait = self.remaining_wait(now)?.min(POLL_INTERVAL);
             self.polls = self.polls.saturating_add(1);
+            // All streams of a restarted server are expected soon.
+            self.answers = match ending {
+                Ending::NoConnection => 0,
+                _ => self.answers.saturating_add(1),
+            };
             return Some(Attempt {
                 number: self.polls,
                 limit: None,
                 wait,
+                is_patient: self.policy.wait == WaitPolicy::Forever && self.answers > URGENT_POLLS,
             });
         }
         self.waiting_since = None;
@@ -121,6 +133,7 @@ impl AttemptSeries {
             number: self.attempts,
             limit,
             wait: backoff(self.attempts, rng),
+            is_patient: false,
         })
     }
 
@@ -227,6 +240,9 @@ const MAX_DOUBLINGS: u32 = 5;
 /// Interval between polls for a missing stream.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Number of polls that do not wait for those of other downloads: one minute.
+const URGENT_POLLS: u32 = 12;
+
 /// Time for the first media after the last poll, which happens when `--wait` expires.
 const LAST_POLL_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -235,7 +251,7 @@ mod tests {
     use rand::SeedableRng;
 
     use super::*;
-    use crate::transport::tls;
+    use crate::{download::admission::HostFailure, transport::tls};
 
     const PLAYED: Facts = Facts {
         is_live: true,
@@ -392,6 +408,32 @@ mod tests {
             }
             let mut impatient = series(Some(9), WaitPolicy::UpTo(Duration::ZERO));
             assert_eq!(next(&mut impatient, ending, cause, &NOTHING_CAME), None);
+        }
+    }
+
+    #[test]
+    fn polls_are_patient_after_a_minute_of_answers() {
+        let not_found = EndCause::Session(End::NotFound(String::new()));
+        let refused = EndCause::HostFailed(HostFailure {
+            reason: String::new(),
+            is_unreachable: true,
+        });
+        let is_patient = |series: &mut AttemptSeries, ending, cause| {
+            let mut rng = rand::rngs::StdRng::seed_from_u64(1);
+            let attempt = series.next((ending, cause), &NOTHING_CAME, Instant::now(), &mut rng);
+            attempt.is_some_and(|attempt| attempt.is_patient)
+        };
+        let mut forever = series(Some(0), WaitPolicy::Forever);
+        for _ in 0..2 {
+            for poll in 1..=20 {
+                let is_patient = is_patient(&mut forever, Ending::NotFound, &not_found);
+                assert_eq!(is_patient, poll > 12, "poll {poll}");
+            }
+            assert!(!is_patient(&mut forever, Ending::NoConnection, &refused));
+        }
+        let mut limited = series(Some(0), WaitPolicy::UpTo(Duration::from_secs(3600)));
+        for _ in 0..20 {
+            assert!(!is_patient(&mut limited, Ending::NotFound, &not_found));
         }
     }
 

@@ -23,6 +23,8 @@ pub(super) struct Gate {
     stagger: Duration,
     /// Earliest time of the next connection.
     next: Option<Instant>,
+    /// Earliest time of the next patient poll.
+    next_poll: Option<Instant>,
     failing: HashMap<String, Failing>,
 }
 
@@ -54,6 +56,7 @@ impl Gate {
         Self {
             stagger,
             next: None,
+            next_poll: None,
             failing: HashMap::new(),
         }
     }
@@ -73,6 +76,13 @@ impl Gate {
         let slot = self.next.map_or(now, |next| next.max(now));
         self.next = slot.checked_add(self.stagger);
         slot
+    }
+
+    /// Reserves the time of the next patient poll, at `earliest` or later.
+    pub(super) fn poll(&mut self, earliest: Instant) -> Instant {
+        let poll = self.next_poll.map_or(earliest, |next| next.max(earliest));
+        self.next_poll = poll.checked_add(POLL_SPACING);
+        poll
     }
 
     /// Ends the back-off of a server.
@@ -166,6 +176,10 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Largest exponent; one more would exceed the longest back-off.
 const MAX_DOUBLINGS: u32 = 4;
+
+/// Time between two patient polls. Each poll is a connection, so that polls of thousands of missing streams would cost
+/// a large part of a core. 2,000 streams are polled once per minute.
+const POLL_SPACING: Duration = Duration::from_millis(30);
 
 /// Time after which a failure is forgotten, longer than the pauses between the attempts of a download.
 const FORGET_AFTER: Duration = Duration::from_secs(120);

@@ -76,6 +76,14 @@ impl Admission {
         }
     }
 
+    /// Returns the delay of the next poll for a stream that has been missing for a while: `wait`, or longer if many
+    /// streams are missing.
+    pub(super) fn delay_of_poll(&self, wait: Duration) -> Duration {
+        let now = Instant::now();
+        let earliest = now.checked_add(wait).unwrap_or(now);
+        self.gate().poll(earliest).saturating_duration_since(now)
+    }
+
     /// Waits until the server is not in its back-off, or until it may be probed.
     async fn probe_right(&self, host: &str) -> Result<Option<ProbeRight>, HostFailure> {
         let Some(backoff) = self.gate().backoff(host) else {

@@ -44,6 +44,18 @@ fn connections_are_spread_over_time() {
     assert_eq!([gate.slot(start), gate.slot(start)], [start, start]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn polls_are_spread_over_time() {
+    let admission = Admission::new(None, Duration::ZERO);
+    let delays: Vec<_> = (0..DOWNLOADS)
+        .map(|_| admission.delay_of_poll(ms(5_000)))
+        .collect();
+    let expected = (0..DOWNLOADS as u64).map(|number| ms(5_000 + 30 * number));
+    assert!(delays.into_iter().eq(expected));
+    tokio::time::sleep(ms(120_000)).await;
+    assert_eq!(admission.delay_of_poll(ms(5_000)), ms(5_000));
+}
+
 #[test]
 fn connections_from_before_a_failure_do_not_extend_the_back_off() {
     let (mut gate, start) = (Gate::new(Duration::ZERO), Instant::now());
