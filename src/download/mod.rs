@@ -182,41 +182,11 @@ async fn finish(pump: &mut Pump<'_>, stop: &mut Stop) -> Result<(), EndCause> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use crate::core::rtmp::client::config::{
-        BufferLength, Config, Connect, Encryption, Start, Timeouts,
-    };
-    use crate::core::rtmp::handshake;
+    use crate::core::rtmp::client::config::{Config, Connect};
 
     /// Returns a session configuration with defaults for all tests.
     pub(super) fn session() -> Config {
-        Config {
-            connect: Connect {
-                app: "live".into(),
-                tc_url: "rtmp://server.example/live".into(),
-                flash_ver: String::new(),
-                swf_url: None,
-                page_url: None,
-                arguments: Vec::new(),
-            },
-            playpath: "stream".into(),
-            start: Start::LiveElseRecorded,
-            length_ms: None,
-            playlist: false,
-            subscribe: None,
-            secure_token: None,
-            usher_token: None,
-            login: None,
-            swf_proof: None,
-            buffer: BufferLength::Growing,
-            pause_unpause: false,
-            enhanced: true,
-            handshake: handshake::Mode::Auto,
-            encryption: Encryption::None,
-            pipelining: true,
-            republish_wait: Duration::ZERO,
-            timeouts: Timeouts::default(),
-        }
+        let connect = Connect::new("live", "rtmp://server.example/live");
+        Config::new(connect, "stream")
     }
 }

@@ -11,7 +11,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use rtmpull::core::rtmp::{
     client::{
         Client,
-        config::{BufferLength, Config, Connect, Encryption, Start, Timeouts},
+        config::{Config, Connect},
         facts::{S2Check, SessionFacts},
     },
     handshake,
@@ -68,32 +68,14 @@ fn facts(url: &str, handshake: handshake::Mode) -> SessionFacts {
 
 fn config(url: &Url, handshake: handshake::Mode) -> Config {
     let (app, playpath) = url.path()[1..].split_once('/').unwrap();
+    let tc_url = url.as_str().replace(&format!("/{playpath}"), "");
+    let connect = Connect {
+        flash_ver: "LNX 9,0,124,2".to_owned(),
+        ..Connect::new(app, tc_url)
+    };
     Config {
-        connect: Connect {
-            app: app.to_owned(),
-            tc_url: url.as_str().replace(&format!("/{playpath}"), ""),
-            flash_ver: "LNX 9,0,124,2".to_owned(),
-            swf_url: None,
-            page_url: None,
-            arguments: Vec::new(),
-        },
-        playpath: playpath.to_owned(),
-        start: Start::LiveElseRecorded,
-        length_ms: None,
-        playlist: false,
-        subscribe: None,
-        secure_token: None,
-        usher_token: None,
-        login: None,
-        swf_proof: None,
-        buffer: BufferLength::Growing,
-        pause_unpause: false,
-        enhanced: true,
         handshake,
-        encryption: Encryption::None,
-        pipelining: true,
-        republish_wait: Duration::ZERO,
-        timeouts: Timeouts::default(),
+        ..Config::new(connect, playpath)
     }
 }
 

@@ -198,6 +198,20 @@ pub struct Connect {
     pub arguments: Vec<Value>,
 }
 
+impl Connect {
+    /// Returns the command object with these members only.
+    pub fn new(app: impl Into<String>, tc_url: impl Into<String>) -> Self {
+        Self {
+            app: app.into(),
+            tc_url: tc_url.into(),
+            flash_ver: String::new(),
+            swf_url: None,
+            page_url: None,
+            arguments: Vec::new(),
+        }
+    }
+}
+
 impl fmt::Debug for Connect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let app = self.app.split('?').next();

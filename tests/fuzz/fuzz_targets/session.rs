@@ -20,7 +20,7 @@ use rtmpull::core::{
         chunk::{Decoder, Encoder},
         client::{
             Client, Event,
-            config::{BufferLength, Config, Connect, Encryption, Start, Timeouts},
+            config::{BufferLength, Config, Connect, Start, Timeouts},
         },
         command::Command,
         error::Error,
@@ -407,38 +407,20 @@ impl Session {
 
 fn config(input: &Input<'_>) -> Config {
     Config {
-        connect: Connect {
-            app: "live".into(),
-            tc_url: "rtmp://localhost:1935/live".into(),
-            flash_ver: String::new(),
-            swf_url: None,
-            page_url: None,
-            arguments: Vec::new(),
-        },
-        playpath: "stream".into(),
         start: match input.start {
             PlayFrom::LiveElseRecorded => Start::LiveElseRecorded,
             PlayFrom::Live => Start::Live,
             PlayFrom::Position(ms) => Start::At { ms },
         },
-        length_ms: None,
-        playlist: false,
         subscribe: input.is_subscribing.then(|| "stream".into()),
-        secure_token: None,
-        usher_token: None,
-        login: None,
-        swf_proof: None,
         buffer: match input.is_buffer_growing {
             true => BufferLength::Growing,
             false => BufferLength::Fixed { ms: 1000 },
         },
-        pause_unpause: false,
-        enhanced: true,
         handshake: Mode::Plain,
-        encryption: Encryption::None,
         pipelining: input.is_pipelining,
-        republish_wait: Duration::ZERO,
         timeouts: input.wait_policy.timeouts(),
+        ..Config::new(Connect::new("live", "rtmp://localhost:1935/live"), "stream")
     }
 }
 

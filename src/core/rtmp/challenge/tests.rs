@@ -11,14 +11,7 @@ const NONCE: &str = "[ AccessManager.Reject ] : [ authmod=llnw ] : ?reason=needa
     &nonce=4294967296";
 
 fn connect(app: &str) -> Connect {
-    Connect {
-        app: app.into(),
-        tc_url: format!("rtmp://server.example/{app}"),
-        flash_ver: String::new(),
-        swf_url: None,
-        page_url: None,
-        arguments: Vec::new(),
-    }
+    Connect::new(app, format!("rtmp://server.example/{app}"))
 }
 
 fn login(user: &str, password: &str) -> Login {

@@ -55,6 +55,31 @@ pub struct Config {
 }
 
 impl Config {
+    /// Returns the configuration that plays a live or recorded stream without any option: no login, no encryption,
+    /// no pause/unpause and the usual timeouts.
+    pub fn new(connect: Connect, playpath: impl Into<String>) -> Self {
+        Self {
+            connect,
+            playpath: playpath.into(),
+            start: Start::LiveElseRecorded,
+            length_ms: None,
+            playlist: false,
+            subscribe: None,
+            secure_token: None,
+            usher_token: None,
+            login: None,
+            swf_proof: None,
+            buffer: BufferLength::Growing,
+            pause_unpause: false,
+            enhanced: true,
+            handshake: handshake::Mode::Auto,
+            encryption: Encryption::None,
+            pipelining: true,
+            republish_wait: Duration::ZERO,
+            timeouts: Timeouts::default(),
+        }
+    }
+
     /// Returns true if `createStream` and `play` are sent together with `connect`: pipelining is
     /// enabled, and nothing must be sent between them.
     pub fn pipelines(&self) -> bool {

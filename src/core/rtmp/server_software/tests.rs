@@ -12,11 +12,10 @@ use crate::core::{
         chunk::Encoder,
         client::{
             Client,
-            config::{BufferLength, Config, Connect, Encryption, Start, Timeouts},
+            config::{Config, Connect},
         },
         command::Command,
         handshake::{
-            self,
             block::Block,
             digest::{self, Scheme, Side},
         },
@@ -127,33 +126,7 @@ fn stream_created() -> Sent {
 }
 
 fn config() -> Config {
-    Config {
-        connect: Connect {
-            app: "live".to_owned(),
-            tc_url: "rtmp://host/live".to_owned(),
-            flash_ver: String::new(),
-            swf_url: None,
-            page_url: None,
-            arguments: Vec::new(),
-        },
-        playpath: "clip".to_owned(),
-        start: Start::LiveElseRecorded,
-        length_ms: None,
-        playlist: false,
-        subscribe: None,
-        secure_token: None,
-        usher_token: None,
-        login: None,
-        swf_proof: None,
-        buffer: BufferLength::Growing,
-        pause_unpause: false,
-        enhanced: true,
-        handshake: handshake::Mode::Auto,
-        encryption: Encryption::None,
-        pipelining: true,
-        republish_wait: std::time::Duration::ZERO,
-        timeouts: Timeouts::default(),
-    }
+    Config::new(Connect::new("live", "rtmp://host/live"), "clip")
 }
 
 /// S0, S1 and S2 with this version in S1, and with a digest in S1 if `has_digest`.

@@ -20,7 +20,7 @@ use std::time::Duration;
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::{
-    config::{BufferLength, Connect, Encryption, Timeouts},
+    config::{Connect, Encryption, Timeouts},
     *,
 };
 use crate::core::{
@@ -228,32 +228,13 @@ impl Sent {
 }
 
 fn config() -> Config {
+    let connect = Connect {
+        flash_ver: "LNX 9,0,124,2".into(),
+        ..Connect::new("vod", "rtmp://server.example/vod")
+    };
     Config {
-        connect: Connect {
-            app: "vod".into(),
-            tc_url: "rtmp://server.example/vod".into(),
-            flash_ver: "LNX 9,0,124,2".into(),
-            swf_url: None,
-            page_url: None,
-            arguments: Vec::new(),
-        },
-        playpath: "clip".into(),
-        start: Start::LiveElseRecorded,
-        length_ms: None,
-        playlist: false,
-        subscribe: None,
-        secure_token: None,
-        usher_token: None,
-        login: None,
-        swf_proof: None,
-        buffer: BufferLength::Growing,
-        pause_unpause: false,
-        enhanced: true,
         handshake: handshake::Mode::Plain,
-        encryption: Encryption::None,
-        pipelining: true,
-        republish_wait: Duration::ZERO,
-        timeouts: Timeouts::default(),
+        ..Config::new(connect, "clip")
     }
 }
 
