@@ -242,10 +242,22 @@ install_check_tools() {
     fi
 }
 
+# Prints a port on which nothing listens. ffmpeg cannot let the system choose one. The system gives no connection a
+# port of this range, so only another server could take the port before ffmpeg listens.
+free_port() {
+    local port
+    while
+        port="$((20000 + RANDOM % 10000))"
+        (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null
+    do :; done
+    echo "$port"
+}
+
 # Downloads one second of video from ffmpeg as server, as soon as it listens.
 check_download() {
-    local rtmpull="$1" file="$2/clip.flv" port=19350 server
+    local rtmpull="$1" file="$2/clip.flv" port server
     command -v ffmpeg >/dev/null || fail 'ffmpeg is missing: run tests/peers.sh first'
+    port="$(free_port)"
     ffmpeg -v error -re -f lavfi -i testsrc=duration=1 -f flv -listen 1 "rtmp://127.0.0.1:$port/live/clip" &
     server=$!
     # ffmpeg closes the connection without reading, which can reset it and lose the last frames. The exit
