@@ -1,7 +1,7 @@
 //! Deletes the oldest finished segments (`--keep`, `--keep-size`).
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     fs::{self, File},
     io::{self, BufRead, BufReader},
     mem,
@@ -109,9 +109,8 @@ impl Retention {
             .iter()
             .fold(0, |sum, segment| sum.saturating_add(segment.bytes));
         while let Some(oldest) = segments.pop_front_if(|oldest| {
-            let is_current =
-                current.is_some_and(|current| current.to_string_lossy() == oldest.path);
-            !is_current && !self.policy.keeps(oldest, bytes, now)
+            !self.policy.keeps(oldest, bytes, now)
+                && !current.is_some_and(|current| is_same_file(current, Path::new(&oldest.path)))
         }) {
             bytes = bytes.saturating_sub(oldest.bytes);
             self.delete(&oldest, now, lines);
@@ -206,6 +205,12 @@ impl Finished {
     }
 }
 
+/// Whether two paths lead to the same file. The manifest of an earlier run may name it from another folder.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let files = (one.canonicalize(), other.canonicalize());
+    one == other || matches!(files, (Ok(one), Ok(other)) if one == other)
+}
+
 /// Deletes the HLS playlist beside an MP4 file, which refers to the deleted file only.
 fn remove_playlist(path: &Path) -> io::Result<()> {
     if path.extension().is_none_or(|extension| extension != "mp4") {
@@ -226,8 +231,9 @@ fn remove_playlist(path: &Path) -> io::Result<()> {
 
 /// Returns the segments that were not deleted. Ignores lines of other programs and torn lines.
 fn read(reader: impl BufRead) -> io::Result<VecDeque<Finished>> {
-    let mut segments: VecDeque<Finished> = VecDeque::new();
-    for line in reader.split(b'\n') {
+    // By path, with the number of the line. A manifest may list millions of segments.
+    let mut segments: HashMap<String, (usize, Finished)> = HashMap::new();
+    for (number, line) in reader.split(b'\n').enumerate() {
         let Ok(line) = serde_json::from_slice(&line?) else {
             continue;
         };
@@ -238,13 +244,19 @@ fn read(reader: impl BufRead) -> io::Result<VecDeque<Finished>> {
                 bytes,
                 start,
             } => {
-                segments.retain(|segment| segment.path != path);
-                segments.extend(Finished::new(&path, bytes, &start, duration_ms));
+                segments.remove(&path);
+                if let Some(finished) = Finished::new(&path, bytes, &start, duration_ms) {
+                    segments.insert(path, (number, finished));
+                }
             }
-            Line::Deleted { deleted } => segments.retain(|segment| segment.path != deleted),
+            Line::Deleted { deleted } => {
+                segments.remove(&deleted);
+            }
         }
     }
-    Ok(segments)
+    let mut segments: Vec<_> = segments.into_values().collect();
+    segments.sort_unstable_by_key(|(number, _)| *number);
+    Ok(segments.into_iter().map(|(_, finished)| finished).collect())
 }
 
 #[cfg(test)]
@@ -383,6 +395,40 @@ mod tests {
         let current = fixture.path(2);
         retention.apply(now(), Some(&current), &mut fixture.manifest);
         assert_eq!(fixture.kept(), [1, 2]);
+    }
+
+    #[test]
+    fn current_segment_is_kept_under_each_of_its_names() {
+        let mut fixture = Fixture::new(1);
+        fs::create_dir(fixture.folder.path().join("inner")).unwrap();
+        let current = fixture.folder.path().join("inner/../1.flv");
+        let mut retention = fixture.retention(hours(0));
+        retention.apply(now(), Some(&current), &mut fixture.manifest);
+        assert_eq!(fixture.kept(), [1]);
+    }
+
+    #[test]
+    fn long_manifests_are_read_in_linear_time() {
+        let line =
+            |path: u32| format!(r#"{{"path":"{path}","duration_ms":1,"bytes":7,"start":"{NOW}"}}"#);
+        let listed: Vec<String> = (0..30_000).map(line).collect();
+        let deleted = (0..10_000).map(|path| format!(r#"{{"deleted":"{path}"}}"#));
+        let again = (10_000..10_003).rev().map(line);
+        let lines: Vec<String> = listed.into_iter().chain(deleted).chain(again).collect();
+        let start = std::time::Instant::now();
+        let segments = read(lines.join("\n").as_bytes()).unwrap();
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            start.elapsed()
+        );
+        let paths: Vec<&str> = segments
+            .iter()
+            .map(|segment| segment.path.as_str())
+            .collect();
+        assert_eq!(paths.len(), 20_000);
+        assert_eq!(paths[..2], ["10003", "10004"]);
+        assert_eq!(paths[19_997..], ["10002", "10001", "10000"]);
     }
 
     #[test]
