@@ -45,7 +45,7 @@ impl MetricsServer {
         };
         let disks = Arc::new(Disks::default());
         let exposition = Exposition::new(Arc::clone(registry), Arc::clone(&disks));
-        let site = Arc::new(Site::new(Arc::clone(registry), exposition));
+        let site = Arc::new(Site::new(Arc::clone(registry), exposition, &address));
         start_thread("disk-space", {
             let registry = Arc::clone(registry);
             move || disks.keep_measuring(&registry)

@@ -1,15 +1,15 @@
 //! Answers to requests.
 
-use std::{sync::Arc, time::Instant};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use http_body_util::Full;
 use hyper::{
-    Method, Response, StatusCode,
+    Method, Request, Response, StatusCode, Uri,
     body::Bytes,
     header::{self, HeaderValue},
 };
 
-use super::{exposition::Exposition, page};
+use super::{address::MetricsAddress, exposition::Exposition, page};
 use crate::cli::report::status::{LoopAge, Registry};
 
 /// The pages of the server.
@@ -17,25 +17,38 @@ use crate::cli::report::status::{LoopAge, Registry};
 pub(super) struct Site {
     registry: Arc<Registry>,
     exposition: Exposition,
+    /// Whether only programs of this computer can connect.
+    is_local: bool,
 }
 
 impl Site {
-    pub(super) fn new(registry: Arc<Registry>, exposition: Exposition) -> Self {
+    /// Creates the pages of a server at `address`.
+    pub(super) fn new(
+        registry: Arc<Registry>,
+        exposition: Exposition,
+        address: &MetricsAddress,
+    ) -> Self {
         Self {
             registry,
             exposition,
+            is_local: matches!(address, MetricsAddress::Tcp(address) if address.ip().is_loopback()),
         }
     }
 
-    /// Answers a request for `path`. The connection omits the body if the method is HEAD.
-    pub(super) fn respond(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
-        if !matches!(*method, Method::GET | Method::HEAD) {
+    /// Answers a request. The connection omits the body if the method is HEAD.
+    pub(super) fn respond<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
             let headers = response.headers_mut();
             headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
-        match path {
+        // DNS rebinding: a web site whose name leads to 127.0.0.1 would read the page through the browser.
+        if self.is_local && !request.headers().get_all(header::HOST).iter().all(is_local) {
+            let why = "a server on loopback is named localhost or by its address\n";
+            return text(StatusCode::MISDIRECTED_REQUEST, why);
+        }
+        match request.uri().path() {
             "/" => page(&self.registry),
             "/metrics" => self.metrics(),
             "/healthz" => health(&self.registry),
@@ -54,6 +67,16 @@ impl Site {
             Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "cannot encode\n"),
         }
     }
+}
+
+/// Whether a `Host` header names this computer, which no other name does for certain.
+fn is_local(host: &HeaderValue) -> bool {
+    let Ok(host) = Uri::try_from(host.as_bytes()) else {
+        return false;
+    };
+    let host = host.host().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok()
 }
 
 fn page(registry: &Registry) -> Response<Full<Bytes>> {
@@ -101,4 +124,30 @@ fn response(
         headers.insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_other_hosts_are_not_local() {
+        for (host, expected) in [
+            ("localhost", true),
+            ("LOCALHOST:9187", true),
+            ("127.0.0.1:9187", true),
+            ("[::1]:9187", true),
+            ("192.0.2.1", true),
+            ("example.com", false),
+            ("example.com:9187", false),
+            ("localhost.example.com", false),
+            ("127.0.0.1.example.com", false),
+            ("localhost@example.com", false),
+            ("", false),
+            ("/", false),
+        ] {
+            let host = HeaderValue::from_static(host);
+            assert_eq!(is_local(&host), expected, "{host:?}");
+        }
+    }
 }

@@ -1,13 +1,13 @@
 //! Connections of the metrics server.
 
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, io, sync::Arc, time::Duration};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    task::AbortHandle,
     time::{sleep, timeout},
 };
 #[cfg(unix)]
@@ -50,45 +50,43 @@ impl Listener {
 
     /// Answers requests. Never returns.
     pub(super) async fn serve(self, site: Arc<Site>) {
-        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let mut connections: VecDeque<AbortHandle> = VecDeque::new();
         loop {
-            // Further connections wait in the queue of the system.
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-                return;
-            };
-            if let Err(error) = self.accept(&site, slot).await {
-                tracing::debug!("cannot accept a connection for metrics: {error}");
-                // Probably too many files are open. The connection stays in the queue.
-                sleep(ACCEPT_PAUSE).await;
+            match self.accept(&site).await {
+                Ok(connection) => {
+                    connections.retain(|connection| !connection.is_finished());
+                    // The oldest one is closed, or clients that send nothing would delay the health checks.
+                    if connections.len() >= MAX_CONNECTIONS
+                        && let Some(oldest) = connections.pop_front()
+                    {
+                        oldest.abort();
+                    }
+                    connections.push_back(connection);
+                }
+                Err(error) => {
+                    tracing::debug!("cannot accept a connection for metrics: {error}");
+                    // Probably too many files are open. The connection stays in the queue of the system.
+                    sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
     }
 
-    async fn accept(&self, site: &Arc<Site>, slot: OwnedSemaphorePermit) -> io::Result<()> {
+    async fn accept(&self, site: &Arc<Site>) -> io::Result<AbortHandle> {
         let site = Arc::clone(site);
-        match self {
-            Self::Tcp(listener) => {
-                let (socket, _) = listener.accept().await?;
-                tokio::spawn(answer(socket, site, slot));
-            }
+        let answering = match self {
+            Self::Tcp(listener) => tokio::spawn(answer(listener.accept().await?.0, site)),
             #[cfg(unix)]
-            Self::Unix(listener) => {
-                let (socket, _) = listener.accept().await?;
-                tokio::spawn(answer(socket, site, slot));
-            }
-        }
-        Ok(())
+            Self::Unix(listener) => tokio::spawn(answer(listener.accept().await?.0, site)),
+        };
+        Ok(answering.abort_handle())
     }
 }
 
-/// Answers one request. The limits of time free the slot of a client that does not send or read.
-async fn answer(
-    socket: impl AsyncRead + AsyncWrite + Unpin,
-    site: Arc<Site>,
-    _slot: OwnedSemaphorePermit,
-) {
+/// Answers one request. The limits of time close the connection of a client that does not send or read.
+async fn answer(socket: impl AsyncRead + AsyncWrite + Unpin, site: Arc<Site>) {
     let service = service_fn(|request| {
-        let response = site.respond(request.method(), request.uri().path());
+        let response = site.respond(&request);
         async { Ok::<_, Infallible>(response) }
     });
     let connection = http1::Builder::new()

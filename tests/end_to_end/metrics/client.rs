@@ -44,8 +44,14 @@ pub fn request(address: &str, method: &str, path: &str) -> Answer {
 
 /// Sends a request over a connection.
 #[track_caller]
-pub fn exchange(mut socket: impl Read + Write, method: &str, path: &str) -> Answer {
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: test\r\n\r\n");
+pub fn exchange(socket: impl Read + Write, method: &str, path: &str) -> Answer {
+    exchange_as("localhost", socket, method, path)
+}
+
+/// Sends a request that names this host.
+#[track_caller]
+pub fn exchange_as(host: &str, mut socket: impl Read + Write, method: &str, path: &str) -> Answer {
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
     socket.write_all(request.as_bytes()).expect("a request");
     let mut bytes = Vec::new();
     socket.read_to_end(&mut bytes).expect("an answer");

@@ -112,8 +112,36 @@ fn only_get_and_head_of_known_pages_are_answered() {
     stop(process).assert_ended(0, "interrupted");
 }
 
+/// A web site whose name leads to loopback has a name of its own. Other addresses are reached by any name.
 #[test]
-fn stuck_clients_delay_neither_the_download_nor_other_clients_for_long() {
+fn other_host_names_are_refused_on_loopback() {
+    let server = Server::start(Config::serving(live()));
+    for (listen, expected) in [("127.0.0.1:0", 421), ("0.0.0.0:0", 200)] {
+        let folder = Folder::new();
+        let mut command = folder.command();
+        command.args([&server.url("clip"), "-o", "cam.flv", "--log-file", "log"]);
+        let process = Process::start(command.args(["--metrics", listen]));
+        let address = logged_address(&folder.path("log")).replace("0.0.0.0", "127.0.0.1");
+        let status = |host: &str| {
+            let socket = TcpStream::connect(&address).expect("the server listens");
+            client::exchange_as(host, socket, "GET", "/").status
+        };
+        for host in [
+            "evil.example",
+            "evil.example:9187",
+            "127.0.0.1.evil.example",
+        ] {
+            assert_eq!(status(host), expected, "{host}");
+        }
+        for host in ["localhost", "localhost:9187", "127.0.0.1", "[::1]:9187"] {
+            assert_eq!(status(host), 200, "{host}");
+        }
+        stop(process).assert_ended(0, "interrupted");
+    }
+}
+
+#[test]
+fn stuck_clients_delay_neither_the_download_nor_other_clients() {
     let server = Server::start(Config::serving(live()));
     let folder = Folder::new();
     let (process, address) = record(&folder, &server.url("clip"), &[]);
@@ -130,7 +158,8 @@ fn stuck_clients_delay_neither_the_download_nor_other_clients_for_long() {
     let position = "rtmpull_stream_position_seconds{stream=\"cam\"}";
     let start = Instant::now();
     let metrics = get(&address, "/metrics");
-    println!("answered after {:?}", start.elapsed());
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(2), "answered after {took:?}");
     let before = value(&metrics, position).unwrap_or(0.0);
     wait_for(&address, |metrics| {
         value(metrics, position) > Some(before + 1.0)
@@ -295,6 +324,11 @@ fn a_unix_socket_replaces_that_of_a_killed_process_but_not_a_used_one() {
     );
     stop(process).assert_ended(0, "interrupted");
     assert!(!socket.exists(), "the socket is removed at the end");
+    fs::write(&socket, "notes").expect("written");
+    let other = folder.run(&[&url, "-o", "other.flv", "--metrics", "unix:socket"]);
+    other.assert_ended(1, "failed");
+    let kept = fs::read_to_string(&socket);
+    assert_eq!(kept.expect("the file exists"), "notes");
 }
 
 #[cfg(target_os = "linux")]
