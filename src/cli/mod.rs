@@ -76,10 +76,12 @@ pub fn run(args: &Args) -> Exit {
             return Exit::Failure;
         }
     };
-    run_job(args, &displays).unwrap_or_else(|(word, error)| {
+    let exit = run_job(args, &displays).unwrap_or_else(|(word, error)| {
         displays.not_started(word, &error);
         Exit::Failure
-    })
+    });
+    displays.screen.finish();
+    exit
 }
 
 /// Output for people and for scripts.

@@ -94,6 +94,8 @@ fn supervise(
     runtime: &Runtime,
     hang_ups: Option<HangUps>,
 ) -> Result<Exit> {
+    let queued = displays.screen.queue_lines();
+    queued.context("cannot start the thread of the messages")?;
     let (sender, stop) = Stop::new();
     let hang_up = match hang_ups {
         Some(_) => HangUp::Excluded,

@@ -21,7 +21,14 @@ use super::{
     time_format::{time_of_day, utc},
 };
 use crate::{
-    cli::{args::Verbosity, report::json::event::EventWriter},
+    cli::{
+        args::Verbosity,
+        report::json::{
+            descriptor,
+            event::EventWriter,
+            line_writer::{LineWriter, Priority},
+        },
+    },
     core::rtmp::secret::Secret,
 };
 
@@ -35,6 +42,8 @@ pub struct Screen {
     has_times: bool,
     bar: ProgressBar,
     out: Mutex<Out>,
+    /// Queue of a thread that writes to standard error instead of `out`.
+    queue: OnceLock<LineWriter>,
     log: OnceLock<Mutex<File>>,
     secrets: Mutex<Vec<Secret>>,
     limits: RateLimits<(Verbosity, Kind)>,
@@ -128,11 +137,37 @@ impl Screen {
                 sink,
                 is_in_status: false,
             }),
+            queue: OnceLock::new(),
             log: OnceLock::new(),
             secrets: Mutex::default(),
             limits: RateLimits::default(),
             events: None,
         }
+    }
+
+    /// Writes all further lines from a thread of its own, unless there is a bar. If standard error is not read, lines
+    /// are left out, and nothing waits. Call [`Screen::finish`] at the end.
+    pub fn queue_lines(&self) -> io::Result<()> {
+        if self.has_bar {
+            return Ok(());
+        }
+        let queue = LineWriter::start(descriptor::stderr)?;
+        self.queue.get_or_init(|| queue);
+        Ok(())
+    }
+
+    /// Waits a moment until all lines are written.
+    pub fn finish(&self) {
+        let Some(queue) = self.queue.get() else {
+            return;
+        };
+        let left_out = queue.left_out();
+        if left_out > 0 {
+            let line =
+                format!("INFO: standard error was not read, {left_out} lines are left out\n");
+            queue.push(line, Priority::Final);
+        }
+        queue.finish(QUEUE_TIMEOUT);
     }
 
     /// Starts each line with the time of day if --verbose or --debug is given.
@@ -323,6 +358,9 @@ impl Screen {
             (LineEnd::Mark, _) => text.to_owned(),
         };
         out.is_in_status = ending != LineEnd::Line;
+        if let Some(queue) = self.queue.get() {
+            return queue.push(text, Priority::Normal);
+        }
         let _ = out.sink.write_all(text.as_bytes());
         let _ = out.sink.flush();
     }
@@ -380,6 +418,9 @@ const DEBUG_BUDGET: Budget = Budget {
 
 /// Maximum length of a line after escaping: a server may put 16 MiB into a single status.
 const LINE_BYTES: usize = 8192;
+
+/// Time for the queued lines to be written at the end.
+const QUEUE_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Maximum number of times per second that the bar is drawn.
 const BAR_HZ: u8 = 10;

@@ -1,10 +1,11 @@
 //! A stream that fails, hangs or attacks does not affect the others.
 
-#[cfg(target_os = "linux")]
-use std::process::Command;
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use super::*;
@@ -97,6 +98,47 @@ fn failing_streams_do_not_affect_the_others() {
         assert!(finished.stderr.contains(line), "no {line:?} in {finished}");
     }
     assert_ne!(finished.code(), Some(0));
+}
+
+/// A terminal, a pager or a log collector that hangs does not read standard error.
+#[test]
+fn unread_standard_error_delays_neither_the_streams_nor_the_end() {
+    let server = endless_server();
+    let streams =
+        Streams::new("live = true\noutput = \"{name}.flv\"").with_cameras(20, &server.url("clip"));
+    streams.write();
+    let mut command = streams.folder.command();
+    command
+        .args(["--streams", FILE, "--debug"])
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    thread::sleep(Duration::from_secs(4));
+    let sizes =
+        || cameras(20).map(|name| fs::metadata(streams.folder.path(&format!("{name}.flv"))));
+    let sizes = || sizes().map(|found| found.map_or(0, |found| found.len()));
+    let before: Vec<_> = sizes().collect();
+    thread::sleep(Duration::from_secs(2));
+    let id = child.id().to_string();
+    let sent = Command::new("kill").args(["-s", "INT", &id]).status();
+    assert!(sent.is_ok_and(|status| status.success()));
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a child") {
+            break status;
+        }
+        if start.elapsed() > Duration::from_secs(2) {
+            child.kill().expect("killed");
+        }
+        thread::sleep(Duration::from_millis(10));
+    };
+    assert_eq!(status.code(), Some(0));
+    for (name, (before, after)) in cameras(20).zip(before.into_iter().zip(sizes())) {
+        assert!(
+            before > 0 && after > before,
+            "{name}: {before}, then {after} bytes"
+        );
+        streams.assert_start_of_endless(&format!("{name}.flv"));
+    }
 }
 
 /// A restarted server is tried by one stream at a time, not by all of them.
@@ -212,15 +254,4 @@ fn process_keeps_running_on_request() {
     process.signal("TERM");
     let finished = process.finish(LIMIT);
     finished.assert_streams_ended(0, "2 streams ended without failure");
-}
-
-impl Finished {
-    /// Panics unless the process ended with this exit code and this last line, after its level.
-    #[track_caller]
-    fn assert_streams_ended(&self, code: i32, line: &str) {
-        assert_eq!(self.code(), Some(code), "{self}");
-        let last = self.stderr.lines().last().unwrap_or_default();
-        let (_, text) = last.split_once(": ").unwrap_or_default();
-        assert_eq!(text, line, "{self}");
-    }
 }

@@ -111,6 +111,17 @@ impl Streams {
     }
 }
 
+impl Finished {
+    /// Panics unless the process ended with this exit code and this last line, after its level.
+    #[track_caller]
+    fn assert_streams_ended(&self, code: i32, line: &str) {
+        assert_eq!(self.code(), Some(code), "{self}");
+        let last = self.stderr.lines().last().unwrap_or_default();
+        let (_, text) = last.split_once(": ").unwrap_or_default();
+        assert_eq!(text, line, "{self}");
+    }
+}
+
 /// Returns the names of streams: cam-01, cam-02 and so on.
 fn cameras(count: usize) -> impl Iterator<Item = String> {
     (1..=count).map(|number| format!("cam-{number:02}"))

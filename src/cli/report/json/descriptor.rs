@@ -43,7 +43,7 @@ fn stdout() -> io::Result<impl Write> {
 /// Duplicates the descriptor: with a reader that does not read, a write would hold the lock of
 /// [`io::stderr`] forever.
 #[cfg(unix)]
-fn stderr() -> io::Result<impl Write> {
+pub(in crate::cli) fn stderr() -> io::Result<impl Write> {
     opened::duplicate(io::stderr())
 }
 
@@ -53,7 +53,7 @@ fn stdout() -> io::Result<impl Write> {
 }
 
 #[cfg(not(unix))]
-fn stderr() -> io::Result<impl Write> {
+pub(in crate::cli) fn stderr() -> io::Result<impl Write> {
     Ok(io::stderr())
 }
 
