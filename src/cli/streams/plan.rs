@@ -153,6 +153,7 @@ impl Planner<'_> {
     fn resolve(&self, args: &Args, known: Known) -> Result<(Action, Vec<PathBuf>)> {
         let (environment, screen) = (&self.environment, &self.displays.screen);
         ensure_output(args)?;
+        ensure_no_fifo(args)?;
         paths::ensure_distinct(args)?;
         let (args, job) = match known {
             Known::Unchanged { files } => return Ok((Action::Keep, files)),
@@ -193,6 +194,35 @@ fn ensure_output(args: &Args) -> Result<()> {
         "the stream has no url"
     );
     Ok(())
+}
+
+/// Fails if a file that is written synchronously is a named pipe, whose reader would stop all streams of the disk.
+fn ensure_no_fifo(args: &Args) -> Result<()> {
+    for (option, file) in [
+        ("--manifest", args.manifest.as_deref()),
+        ("--capture", args.capture.capture.as_deref()),
+    ] {
+        let Some(file) = file else { continue };
+        ensure!(
+            !is_fifo(file),
+            "{option}: {} is a named pipe, whose reader could stop other streams",
+            file.display()
+        );
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn is_fifo(file: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+
+    file.metadata()
+        .is_ok_and(|found| found.file_type().is_fifo())
+}
+
+#[cfg(not(unix))]
+fn is_fifo(_: &Path) -> bool {
+    false
 }
 
 /// Returns the arguments of a stream that continues with other options: it keeps the file that it has written so

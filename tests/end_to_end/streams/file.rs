@@ -166,3 +166,21 @@ fn options_of_streams_are_refused_on_the_command_line() {
     assert_eq!(alone.code(), Some(1), "{alone}");
     assert!(alone.stderr.contains("--streams <FILE>"), "{alone}");
 }
+
+#[test]
+fn named_pipes_that_could_stop_other_streams_are_errors() {
+    for option in ["manifest", "capture"] {
+        let url = "url = \"rtmp://127.0.0.1:1/app/clip\"";
+        let streams = Streams::new("live = true\noutput = \"{name}.flv\"")
+            .with("cam", &format!("{url}\n{option} = \"fifo\""));
+        let fifo = streams.folder.path("fifo");
+        let made = Command::new("mkfifo").arg(fifo).status();
+        assert!(made.is_ok_and(|status| status.success()));
+        let finished = streams.run(&[]);
+        assert_eq!(finished.code(), Some(1), "{finished}");
+        let line = format!(
+            "ERROR: usage: {FILE}:8: stream cam: --{option}: fifo is a named pipe, whose reader could stop other streams\n"
+        );
+        assert_eq!(finished.stderr, line);
+    }
+}
