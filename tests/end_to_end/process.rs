@@ -93,6 +93,21 @@ impl Process {
         1024 * kilobytes.map_or(0, |kilobytes| kilobytes.parse().expect("a number"))
     }
 
+    /// Lets the process open this number of files in addition to the open ones.
+    #[cfg(target_os = "linux")]
+    pub fn limit_open_files(&self, more: usize) {
+        let id = self.child.id();
+        let open = std::fs::read_dir(format!("/proc/{id}/fd")).expect("the process is running");
+        let limit = format!("--nofile={}", open.count() + more);
+        let limited = Command::new("prlimit")
+            .args(["--pid", &id.to_string(), &limit])
+            .status();
+        assert!(
+            limited.is_ok_and(|status| status.success()),
+            "prlimit failed"
+        );
+    }
+
     /// Kills the process.
     pub fn kill_and_wait(&mut self) {
         self.child.kill().expect("the process can be killed");

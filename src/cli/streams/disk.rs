@@ -1,9 +1,14 @@
 //! One thread for each disk, which runs the downloads to it. A disk that is slow or hangs therefore stops only its
 //! own streams.
 
-use std::{collections::HashMap, io, path::Path, sync::Arc, thread};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    io,
+    path::Path,
+    sync::Arc,
+    thread,
+};
 
-use anyhow::{Context, Result};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
@@ -49,37 +54,46 @@ impl Disks {
         }
     }
 
-    /// Starts a download on the thread of its disk.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the thread cannot be started.
-    pub(super) fn start(&mut self, task: Task) -> Result<()> {
-        let disk = DiskId::of(&task.job.output);
-        let tasks = match self.threads.get(&disk) {
-            Some(tasks) => tasks,
-            None => {
-                let tasks = self.start_thread(&format!("disk-{}", self.threads.len()));
-                let tasks = tasks.context("cannot start the thread of a disk")?;
-                self.threads.entry(disk).or_insert(tasks)
-            }
+    /// Starts a download on the thread of its disk. If the thread cannot be started, that is the result of the
+    /// download.
+    pub(super) fn start(&mut self, task: Task) {
+        let failed = match self.thread(DiskId::of(&task.job.output)) {
+            Ok(tasks) => tasks
+                .send(task)
+                .map_err(|unsent| unsent.0.fail("the thread of the disk has ended")),
+            Err(error) => Err(task.fail(&format!("cannot start the thread of the disk: {error}"))),
         };
-        tasks
-            .send(task)
-            .ok()
-            .context("the thread of the disk has ended")
+        if let Err(ended) = failed {
+            // The receiver is gone only if the process ends.
+            let _ = self.ended.send(ended);
+        }
     }
 
-    fn start_thread(&self, name: &str) -> io::Result<UnboundedSender<Task>> {
-        let (tasks, received) = mpsc::unbounded_channel();
-        let ended = self.ended.clone();
-        let main_loop = self.registry.liveness().add(name);
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || run(&runtime, received, &ended, main_loop))?;
-        Ok(tasks)
+    /// Returns the thread of a disk, and starts it for the first download.
+    fn thread(&mut self, disk: DiskId) -> io::Result<&UnboundedSender<Task>> {
+        let name = format!("disk-{}", self.threads.len());
+        match self.threads.entry(disk) {
+            Entry::Occupied(thread) => Ok(thread.into_mut()),
+            Entry::Vacant(place) => {
+                let thread = start_thread(&name, self.ended.clone(), &self.registry)?;
+                Ok(place.insert(thread))
+            }
+        }
     }
+}
+
+fn start_thread(
+    name: &str,
+    ended: UnboundedSender<Ended>,
+    registry: &Registry,
+) -> io::Result<UnboundedSender<Task>> {
+    let (tasks, received) = mpsc::unbounded_channel();
+    let main_loop = registry.liveness().add(name);
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || run(&runtime, received, &ended, main_loop))?;
+    Ok(tasks)
 }
 
 /// Runs all tasks until the process ends.

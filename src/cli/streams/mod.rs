@@ -22,6 +22,7 @@ use self::{
     file::Problems,
     plan::{Known, plan},
     supervisor::Supervisor,
+    watch::WatchedFile,
 };
 use super::{
     Displays,
@@ -42,6 +43,8 @@ pub(super) fn run(args: &Args, displays: &Displays) -> Result<Exit, (NotStarted,
         .map_err(|error| (NotStarted::Failed, error))?;
     // Before the file is read, so that a request to read it again neither ends the process nor is lost.
     let hang_ups = hang_ups(args, path, &runtime).map_err(|error| (NotStarted::Failed, error))?;
+    // Before the file is read, so that no change is missed.
+    let watched = args.streams.watch.then(|| WatchedFile::new(path));
     let text = file::read(path)
         .with_context(|| format!("cannot read {}", path.display()))
         .map_err(usage)?;
@@ -57,7 +60,7 @@ pub(super) fn run(args: &Args, displays: &Displays) -> Result<Exit, (NotStarted,
     displays
         .screen
         .line(&format!("INFO: recording {count} of {path}{share}"));
-    supervise(args, displays, planned, &runtime, hang_ups)
+    supervise(args, displays, planned, &runtime, (hang_ups, watched))
         .map_err(|error| (NotStarted::Failed, error))
 }
 
@@ -92,7 +95,7 @@ fn supervise(
     displays: &Displays,
     planned: Vec<plan::Planned>,
     runtime: &Runtime,
-    hang_ups: Option<HangUps>,
+    (hang_ups, watched): (Option<HangUps>, Option<WatchedFile>),
 ) -> Result<Exit> {
     let queued = displays.screen.queue_lines();
     queued.context("cannot start the thread of the messages")?;
@@ -105,8 +108,9 @@ fn supervise(
         .context("cannot handle signals")?;
     std::panic::set_hook(Box::new(|panic| tracing::error!("internal error: {panic}")));
     let exit = runtime.block_on(async {
-        let supervisor = Supervisor::new(args, displays, planned.len(), hang_ups)?;
-        supervisor.run(planned, stop).await
+        let count = planned.len();
+        let supervisor = Supervisor::new(args, displays, count, hang_ups, watched)?;
+        Ok::<_, anyhow::Error>(supervisor.run(planned, stop).await)
     })?;
     report_slow_disks();
     displays.screen.report_suppressed();

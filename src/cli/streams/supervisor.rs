@@ -1,12 +1,14 @@
 //! Starts and ends the downloads of all streams.
 
-use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap, ffi::OsString, io, path::PathBuf, sync::Arc, thread, time::Duration,
+};
 
 use anyhow::{Context, Result};
 use tokio::{
     sync::{
         mpsc::{self, UnboundedReceiver},
-        watch,
+        oneshot, watch,
     },
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
@@ -60,6 +62,8 @@ pub(super) struct Supervisor<'a> {
     _metrics: Option<MetricsServer>,
     watched: Option<WatchedFile>,
     hang_ups: Option<HangUps>,
+    /// The text of the file while it is read again.
+    reading: Option<oneshot::Receiver<io::Result<String>>>,
     is_stopping: bool,
 }
 
@@ -91,11 +95,13 @@ enum Step {
     Ended(Ended),
     Stop,
     Reload,
+    Read(io::Result<String>),
     Tick,
 }
 
 impl<'a> Supervisor<'a> {
-    /// Prepares to record `count` streams. `hang_ups` are the requests to read the file again.
+    /// Prepares to record `count` streams. `hang_ups` and changes of `watched` are the requests to read the file
+    /// again.
     ///
     /// # Errors
     ///
@@ -105,6 +111,7 @@ impl<'a> Supervisor<'a> {
         displays: &'a Displays,
         count: usize,
         hang_ups: Option<HangUps>,
+        watched: Option<WatchedFile>,
     ) -> Result<Self> {
         let options = &args.streams;
         let connections = options.max_connections.map(|number| number as usize);
@@ -112,8 +119,6 @@ impl<'a> Supervisor<'a> {
         let (sender, ended) = mpsc::unbounded_channel();
         let totals = Arc::new(Totals::default());
         let registry = Registry::new(Arc::clone(&displays.screen));
-        let file = options.streams.as_deref();
-        let file = file.filter(|file| *file != std::path::Path::new(crate::cli::args::STDOUT));
         let screen = Arc::clone(&displays.screen);
         Ok(Self {
             _metrics: start_metrics(args, &screen, &registry)?,
@@ -128,20 +133,17 @@ impl<'a> Supervisor<'a> {
             results: Results::default(),
             report: ProcessReport::start(args, displays, Arc::clone(&totals))?,
             totals,
-            watched: file.filter(|_| options.watch).map(WatchedFile::new),
+            watched,
             hang_ups,
+            reading: None,
             is_stopping: false,
         })
     }
 
     /// Records all streams until they have ended, or until the user stops the process.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the thread of a disk cannot be started.
-    pub(super) async fn run(mut self, planned: Vec<Planned>, mut stop: Stop) -> Result<Exit> {
+    pub(super) async fn run(mut self, planned: Vec<Planned>, mut stop: Stop) -> Exit {
         for stream in planned {
-            self.start(stream)?;
+            self.start(stream);
         }
         self.registry.complete();
         let mut ticks = interval(TICK);
@@ -153,20 +155,22 @@ impl<'a> Supervisor<'a> {
                 Some(ended) = self.ended.recv() => Step::Ended(ended),
                 () = stop.requested(), if stop_is_due => Step::Stop,
                 () = next(&mut self.hang_ups) => Step::Reload,
+                text = read(&mut self.reading) => Step::Read(text),
                 _ = ticks.tick() => Step::Tick,
                 () = at(last_moment) => break,
             };
             match step {
-                Step::Ended(ended) => self.note_end(ended)?,
+                Step::Ended(ended) => self.note_end(ended),
                 Step::Stop => {
                     deadline = Instant::now().checked_add(STOP_TIMEOUT);
                     self.stop_all();
                 }
-                Step::Reload => self.reload()?,
-                Step::Tick => self.tick()?,
+                Step::Reload => self.read_again(),
+                Step::Read(text) => self.reload(text),
+                Step::Tick => self.tick(),
             }
         }
-        Ok(self.finish())
+        self.finish()
     }
 
     /// Whether a stream is recorded, or may follow.
@@ -181,7 +185,7 @@ impl<'a> Supervisor<'a> {
         self.streams.values().filter(is_recorded).count()
     }
 
-    fn start(&mut self, planned: Planned) -> Result<()> {
+    fn start(&mut self, planned: Planned) {
         let Planned {
             name,
             words,
@@ -189,8 +193,9 @@ impl<'a> Supervisor<'a> {
             files,
         } = planned;
         let Action::Start(mut start) = action else {
-            return Ok(());
+            return;
         };
+        self.results.forget(&name);
         let listeners = self.listeners(&name, &mut start);
         let Start {
             mut job, capture, ..
@@ -204,14 +209,13 @@ impl<'a> Supervisor<'a> {
             listeners,
             stop,
         };
-        self.disks.start(task)?;
+        self.disks.start(task);
         let stream = Stream {
             words,
             files,
             state: State::Running { stop: sender },
         };
         self.streams.insert(name, stream);
-        Ok(())
     }
 
     /// Returns everything that is notified of the events of one stream, and reports its start.
@@ -244,23 +248,25 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Notes the result of a stream, and starts its next download if its options have changed.
-    fn note_end(&mut self, ended: Ended) -> Result<()> {
+    fn note_end(&mut self, ended: Ended) {
         let name = Arc::clone(&ended.name);
         let Some(stream) = self.streams.get_mut(&name) else {
-            return Ok(());
+            return;
         };
         match std::mem::replace(&mut stream.state, State::Ended) {
-            State::Running { .. } | State::Ended => self.results.add(&ended),
-            State::Leaving { next } => {
+            State::Leaving { next: None } => {
                 self.results.add_left(&ended);
                 self.streams.remove(&name);
-                match next.filter(|_| !self.is_stopping) {
-                    Some(next) => self.start(*next)?,
-                    None => self.registry.remove(&name),
-                }
+                self.registry.remove(&name);
+            }
+            State::Leaving { next: Some(next) } if !self.is_stopping => {
+                self.results.add_left(&ended);
+                self.start(*next);
+            }
+            State::Running { .. } | State::Leaving { .. } | State::Ended => {
+                self.results.add(&ended);
             }
         }
-        Ok(())
     }
 
     fn stop_all(&mut self) {
@@ -272,53 +278,54 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    fn tick(&mut self) -> Result<()> {
+    fn tick(&mut self) {
         self.display.tick(std::time::Instant::now());
         let is_alive = self.registry.liveness().is_alive(std::time::Instant::now());
         self.report.tick(is_alive, self.recorded());
         let watched = self.watched.as_mut();
-        match watched.is_some_and(WatchedFile::has_changed) && !self.is_stopping {
-            true => self.reload(),
-            false => Ok(()),
+        if watched.is_some_and(WatchedFile::has_changed) {
+            self.read_again();
         }
     }
 
-    /// Reads the file again. A file that cannot be read or has errors changes nothing.
-    fn reload(&mut self) -> Result<()> {
-        let screen = &self.displays.screen;
-        let Some(path) = self
-            .args
-            .streams
-            .streams
-            .as_deref()
-            .filter(|_| !self.is_stopping)
-        else {
-            return Ok(());
+    /// Starts to read the file again, on a thread of its own: a named pipe or a disk that hangs must not stop the
+    /// supervisor.
+    fn read_again(&mut self) {
+        let Some(path) = self.args.streams.streams.clone() else {
+            return;
         };
-        let text = match file::read(path) {
-            Ok(text) => text,
-            Err(error) => {
-                let path = path.display();
-                screen.line(&format!(
-                    "ERROR: cannot read {path}: {error}; nothing changes"
-                ));
-                return Ok(());
-            }
-        };
-        match plan(&text, self.args, self.displays, |table| self.known(table)) {
-            Ok(planned) => self.apply(planned),
-            Err(problems) => {
-                let last = report(path, &problems, self.displays);
-                screen.line(&format!("ERROR: usage: {last}; nothing changes"));
-                Ok(())
-            }
+        let (sender, text) = oneshot::channel();
+        let thread = thread::Builder::new().name("streams-file".to_owned());
+        let started = thread.spawn(move || sender.send(file::read(&path)));
+        match started {
+            Ok(_) => self.reading = Some(text),
+            Err(error) => self.reload(Err(error)),
         }
+    }
+
+    /// Applies the text of the file. A file that cannot be read or has errors changes nothing.
+    fn reload(&mut self, text: io::Result<String>) {
+        let Some(path) = self.args.streams.streams.as_deref() else {
+            return;
+        };
+        if self.is_stopping {
+            return;
+        }
+        let why = match text {
+            Ok(text) => match plan(&text, self.args, self.displays, |table| self.known(table)) {
+                Ok(planned) => return self.apply(planned),
+                Err(problems) => format!("usage: {}", report(path, &problems, self.displays)),
+            },
+            Err(error) => format!("cannot read {}: {error}", path.display()),
+        };
+        let screen = &self.displays.screen;
+        screen.line(&format!("ERROR: {why}; nothing changes"));
     }
 
     fn known(&self, table: &StreamTable) -> Known {
         match self.streams.get(&table.name) {
             Some(stream) if stream.is_same(table) => Known::Unchanged {
-                files: stream.files.clone(),
+                files: stream.files().to_vec(),
             },
             Some(_) => Known::Changed,
             None => Known::New,
@@ -326,7 +333,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Starts the new streams, ends the removed ones, and restarts those whose options have changed.
-    fn apply(&mut self, planned: Vec<Planned>) -> Result<()> {
+    fn apply(&mut self, planned: Vec<Planned>) {
         let (mut added, mut changed, mut removed) = (0, 0, 0);
         let mut left: Vec<Arc<str>> = self.streams.keys().cloned().collect();
         left.retain(|name| planned.iter().all(|stream| stream.name != *name));
@@ -344,7 +351,7 @@ impl<'a> Supervisor<'a> {
                     changed += 1;
                 }
                 Some(State::Ended) | None => {
-                    self.start(stream)?;
+                    self.start(stream);
                     added += 1;
                 }
             }
@@ -354,7 +361,6 @@ impl<'a> Supervisor<'a> {
             "INFO: the file was read again: {} started, {changed} changed, {removed} removed, {unchanged} unchanged",
             count(added)
         ));
-        Ok(())
     }
 
     /// Makes a stream finish its file, and continue with `next`. Returns whether it was recorded.
@@ -412,6 +418,14 @@ impl Stream {
             State::Running { .. } | State::Ended => self.words == table.words,
         }
     }
+
+    /// Returns the files that no other stream may write, also those with options that are about to be applied.
+    fn files(&self) -> &[PathBuf] {
+        match &self.state {
+            State::Leaving { next: Some(next) } => &next.files,
+            _ => &self.files,
+        }
+    }
 }
 
 /// Starts the server that `--metrics` requests, and prints its address.
@@ -434,6 +448,19 @@ async fn next(hang_ups: &mut Option<HangUps>) {
         Some(hang_ups) => hang_ups.next().await,
         None => std::future::pending().await,
     }
+}
+
+/// Waits for the text of the file while it is read again.
+async fn read(reading: &mut Option<oneshot::Receiver<io::Result<String>>>) -> io::Result<String> {
+    let Some(text) = reading else {
+        return std::future::pending().await;
+    };
+    // The thread ends without a text only if it panics.
+    let text = text
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
+    *reading = None;
+    text
 }
 
 async fn at(deadline: Option<Instant>) {

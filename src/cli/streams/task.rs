@@ -78,6 +78,13 @@ impl Task {
         .instrument(span)
         .await
     }
+
+    /// Ends the download before its start.
+    pub(super) fn fail(mut self, reason: &str) -> Ended {
+        let outcome = failed(Ending::OutputFailed, reason.to_owned());
+        self.listeners.finished(&outcome);
+        Ended::of(self.name, &outcome)
+    }
 }
 
 impl Ended {

@@ -25,7 +25,7 @@ struct Stamp {
 }
 
 impl WatchedFile {
-    /// Starts to watch a file that has just been read.
+    /// Starts to watch a file that is about to be read.
     pub(super) fn new(path: &Path) -> Self {
         let stamp = Stamp::of(path);
         Self {
