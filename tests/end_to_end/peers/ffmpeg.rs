@@ -44,6 +44,18 @@ impl Ffmpeg {
         Process::start(&mut command)
     }
 
+    /// Starts to publish a test picture and a tone of about 100 kbit/s to `url`. Each `seed` has different pictures.
+    pub fn publish_test_picture(&self, url: &str, seed: u64) -> Process {
+        let mut command = self.command();
+        let picture = format!("testsrc=s=160x120:r=10,noise=alls=8:allf=t:all_seed={seed}");
+        command.args(["-re", "-f", "lavfi", "-i", &picture]);
+        command.args(["-re", "-f", "lavfi", "-i", "sine=r=22050"]);
+        command.args(["-c:v", "libx264", "-preset", "ultrafast", "-g", "20"]);
+        command.args(["-b:v", "70k", "-maxrate", "70k", "-bufsize", "70k"]);
+        command.args(["-c:a", "aac", "-b:a", "24k", "-f", "flv", url]);
+        Process::start(&mut command)
+    }
+
     /// Panics unless ffmpeg decodes `file` without errors and with increasing picture times.
     #[track_caller]
     pub fn assert_plays(&self, file: &Path) {

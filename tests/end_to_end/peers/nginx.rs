@@ -163,7 +163,7 @@ impl Nginx {
              daemon off; master_process off;
              pid {folder}/nginx.pid;
              error_log {folder}/error.log info;
-             events {{ worker_connections 128; }}
+             events {{ worker_connections 1024; }}
              rtmp {{
                  access_log off;
                  server {{

@@ -1,5 +1,7 @@
 //! Many streams in one process (`--streams`).
 
+#[cfg(target_os = "linux")]
+mod endurance;
 mod events;
 mod fallback;
 mod file;
