@@ -1,6 +1,5 @@
 //! The main loop: network → session → output, with timers and the stop request.
 
-mod first_source;
 mod handover;
 mod rejoin;
 mod sequence_headers;

@@ -1,6 +1,6 @@
 //! Returns from a fallback to the first source, once that has played for a while beside the fallback.
 //!
-//! The move is the one that `handover` describes, with two more phases:
+//! The move is the one of the parent module, with two more phases:
 //!
 //! ```text
 //! Idle ── probe is due ──▶ Dialing ──▶ Proving ── has played long enough ──▶ Seeking ── no match ──▶ Keyframe
@@ -16,15 +16,21 @@ use std::{
 };
 
 use super::{
-    Pump, StreamSource,
-    handover::{Advance, Backlog, NewConnection, Phase, Plan, Received, Step, dial},
+    Advance, Phase,
+    matching::Backlog,
+    new_connection::{NewConnection, Received, Step, dial},
+    plan::Plan,
 };
 use crate::{
     core::{
         flv::TagKind, rejoin::matcher::Arrival, rtmp::client::config::Config,
         rtmp::command::ReconnectRequest,
     },
-    download::{SourceSwitch, sources::Sources},
+    download::{
+        SourceSwitch,
+        pump::{Pump, StreamSource},
+        sources::Sources,
+    },
     transport::Route,
 };
 
