@@ -1,7 +1,10 @@
 //! The main loop: network → session → output, with timers and the stop request.
 
+mod facts;
 mod handover;
+mod messages;
 mod rejoin;
+mod requested_range;
 mod sequence_headers;
 mod shared_pool;
 mod start_check;
@@ -16,46 +19,45 @@ use std::{
 use bytes::BytesMut;
 
 use self::{
+    facts::Stage,
     handover::Handover,
     rejoin::{RecordingHistory, Rejoin},
+    requested_range::RequestedRange,
     sequence_headers::HeaderCheck,
     shared_pool::with_shared_pool,
     start_check::StartCheck,
 };
-use super::frame_interval::FrameInterval;
-use super::{
-    Job, Limits, Progress, ReceivedMessage, Report, SourceSwitch, Stop,
-    admission::Permit,
-    arrival_speed::ArrivalSpeed,
-    connection::{Connection, Moved},
-    hint::{Attempted, Hint},
-    outcome::{EndCause, Facts},
-    stream_format::FormatCheck,
-    tracks::Tracks,
-};
-use crate::core::{
-    amf::{Object, Value},
-    flv::{FrameInfo, TagKind, metadata_message},
-    output_clock::OutputClock,
-    payload::Payload,
-    rejoin::matcher::Arrival,
-    rtmp::{
-        client::{
-            Client, End, Event, Timeout,
-            config::{Config, Connect, Encryption, Start, Timeouts},
-        },
-        command::Redirect,
-        error::Error,
-        handshake,
-        message::{Message, Timestamp},
-    },
-};
-use crate::output::Tee;
-use crate::output::{GapPolicy, Gaps};
-
 pub(super) use self::{
     handover::{Move, PlayingConnection},
     stream_source::StreamSource,
+};
+use super::{
+    Job, Limits, Report, SourceSwitch, Stop,
+    admission::Permit,
+    arrival_speed::ArrivalSpeed,
+    connection::{Connection, Moved},
+    frame_interval::FrameInterval,
+    hint::{Attempted, Hint},
+    outcome::EndCause,
+    stream_format::FormatCheck,
+    tracks::Tracks,
+};
+use crate::{
+    core::{
+        amf::Object,
+        output_clock::OutputClock,
+        payload::Payload,
+        rejoin::matcher::Arrival,
+        rtmp::{
+            client::{
+                Client, End, Timeout,
+                config::{Connect, Start, Timeouts},
+            },
+            command::Redirect,
+            handshake,
+        },
+    },
+    output::{GapPolicy, Gaps, Tee},
 };
 
 /// Creates the output of a job.
@@ -154,26 +156,6 @@ pub(super) struct Pump<'a> {
     pub(super) permit: Option<Permit>,
     /// What would probably help after the latest attempt.
     pub(super) hints: Vec<Hint>,
-}
-
-/// The part of the stream that the user requested.
-#[derive(Debug)]
-struct RequestedRange {
-    start_ms: u64,
-    length_ms: Option<u64>,
-    keeps_timestamps: bool,
-}
-
-/// How far the latest connection got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
-    Handshake,
-    Connect,
-    Connected,
-    /// The server reported the start of playback.
-    Playing,
-    /// Audio or video arrived, perhaps only frames that the recording contains.
-    Media,
 }
 
 /// How a turn of the main loop ended.
@@ -441,403 +423,6 @@ impl<'a> Pump<'a> {
             .map_err(EndCause::Output)?;
         Ok(now)
     }
-
-    /// Handles all pending events of the session, and returns whether there were any.
-    fn handle_events(&mut self, now: Instant, client: &mut Client) -> Result<bool, Next> {
-        let mut had_events = false;
-        while !self.headers.is_fetch_due()
-            && let Some(event) = client.poll_event()
-        {
-            had_events = true;
-            self.handle_event(now, event)?;
-            while let Some(payload) = self.output.take_spent() {
-                client.recycle(payload);
-            }
-        }
-        Ok(had_events)
-    }
-
-    fn handle_event(&mut self, now: Instant, event: Event) -> Result<(), Next> {
-        match event {
-            Event::Media { message, info } => {
-                self.count_bytes(message.payload.len());
-                if self.reports_messages {
-                    self.report_message(now, message.timestamp, info, &message.payload);
-                }
-                if info.carries_media && self.stage < Stage::Media {
-                    self.reach_media(now);
-                }
-                if let Some((message, info)) = self.select_tracks(now, message, info) {
-                    if self.must_fetch_headers(info) {
-                        self.headers.postpone(message, info);
-                    } else {
-                        self.message(now, message, info)?;
-                    }
-                }
-            }
-            Event::Metadata {
-                members,
-                timestamp,
-                payload,
-            } => {
-                self.count_bytes(payload.len());
-                if self.reports_messages {
-                    self.report_message(now, timestamp, FrameInfo::SCRIPT, &payload);
-                }
-                self.metadata(now, members, payload)?;
-            }
-            Event::Connected => {
-                self.stage = Stage::Connected;
-                if let Some(permit) = &mut self.permit {
-                    permit.succeeded();
-                }
-                self.report.connected();
-            }
-            Event::Recorded => self.is_recorded = true,
-            Event::Published => self.is_published = true,
-            Event::Restarted => {
-                self.release_held_frame(now)?;
-                self.restart();
-            }
-            Event::Started => self.stage = Stage::Playing,
-            Event::ReconnectRequested(request) => self.handover.note(request),
-            Event::Redirected(redirect) => return Err(Next::Follow(redirect)),
-            Event::LoginRequired { connect } => return Err(Next::LogIn(connect)),
-            Event::Ended(end) => return Err(EndCause::Session(end).into()),
-        }
-        Ok(())
-    }
-
-    /// Notes that the connection plays. The first frame of the download starts [`Limits::media_time`].
-    fn reach_media(&mut self, now: Instant) {
-        self.stage = Stage::Media;
-        if self.media_deadline.is_none() {
-            let media_time = self.limits.media_time;
-            self.media_deadline = media_time.and_then(|time| now.checked_add(time));
-        }
-    }
-
-    /// Passes a message to the report.
-    fn report_message(&mut self, now: Instant, timestamp: Timestamp, info: FrameInfo, body: &[u8]) {
-        self.report.message(&ReceivedMessage {
-            now,
-            timestamp,
-            info,
-            body,
-        });
-    }
-
-    /// Removes the tracks that are not recorded from a message; `None` if nothing is left.
-    fn select_tracks(
-        &mut self,
-        now: Instant,
-        mut message: Message,
-        info: FrameInfo,
-    ) -> Option<(Message, FrameInfo)> {
-        let report = &mut *self.report;
-        let tracks = &mut self.tracks;
-        tracks.record(info, &message.payload, now, |track| report.track(&track));
-        match tracks.select(info, &mut message.payload) {
-            Some(info) => Some((message, info)),
-            None => {
-                self.output.recycle(message.payload);
-                None
-            }
-        }
-    }
-
-    fn metadata(
-        &mut self,
-        now: Instant,
-        mut members: Object,
-        mut payload: Payload,
-    ) -> Result<(), EndCause> {
-        let duration_ms = members.get("duration").and_then(duration_ms);
-        self.duration_ms = duration_ms.or(self.duration_ms);
-        self.report_start();
-        self.report.metadata(&members);
-        if let Some(selected) = self.tracks.selected()
-            && selected.filter_metadata(&mut members)
-            && let Some(filtered) = metadata_message(&members)
-        {
-            payload = filtered;
-        }
-        if self.may_split_next() {
-            self.held_metadata = Some((members, payload));
-            return Ok(());
-        }
-        self.write_metadata(now, members, payload)
-    }
-
-    fn write_metadata(
-        &mut self,
-        now: Instant,
-        members: Object,
-        payload: Payload,
-    ) -> Result<(), EndCause> {
-        let at_ms = self.clock.script_time();
-        if !self.fits_size_limit(FrameInfo::SCRIPT, at_ms, &payload) {
-            return Err(EndCause::Limit);
-        }
-        let written = self.output.metadata(now, at_ms, &members, payload);
-        written.map_err(EndCause::Output)
-    }
-
-    fn report_start(&mut self) {
-        if !self.is_start_reported {
-            self.is_start_reported = true;
-            if self.resume_target().is_some() {
-                let progress = self.progress();
-                self.report.resuming(&progress);
-            } else {
-                self.report.started(self.is_live_requested);
-            }
-        }
-    }
-
-    /// Passes a media message to the rejoin in progress or to the output.
-    fn message(&mut self, now: Instant, message: Message, info: FrameInfo) -> Result<(), EndCause> {
-        self.frames = self.frames.saturating_add(info.carries_media.into());
-        let is_video_frame = info.carries_media && info.track == TagKind::VIDEO;
-        self.video_frames = self.video_frames.saturating_add(is_video_frame.into());
-        self.headers.record(info);
-        let arrival = Arrival {
-            at: now,
-            info,
-            timestamp: message.timestamp,
-            payload: message.payload,
-        };
-        match self.rejoin {
-            Some(_) => self.match_arrival(now, arrival),
-            None => self.assign_time(now, arrival),
-        }
-    }
-
-    /// Assigns an output time to a message and writes it, or holds it until its time is known.
-    fn assign_time(&mut self, now: Instant, arrival: Arrival) -> Result<(), EndCause> {
-        let info = arrival.info;
-        if !info.carries_media {
-            // A decoder applies a sequence header to the frames after it.
-            let held = self.held_frame.as_ref();
-            if held.is_some_and(|held| held.info.track == info.track) {
-                self.release_held_frame(now)?;
-            }
-            let at_ms = self.clock.header_time(info, arrival.timestamp);
-            return self.write(now, at_ms, arrival);
-        }
-        self.report_start();
-        if !self.has_media {
-            self.first_timestamp_ms = Some(arrival.timestamp.0);
-            self.note_first_frame();
-        }
-        let (timestamp, at, is_live) = (arrival.timestamp, arrival.at, self.is_live());
-        let times = self.clock.frame(info.track, timestamp, at, is_live);
-        if let Some(at_ms) = times.held
-            && let Some(held) = self.held_frame.take()
-        {
-            self.write(now, at_ms, held)?;
-        }
-        let Some(at_ms) = times.frame else {
-            self.held_frame = Some(arrival);
-            return Ok(());
-        };
-        self.write(now, at_ms, arrival)
-    }
-
-    /// Writes the frame that is held for its output time, if any.
-    fn release_held_frame(&mut self, now: Instant) -> Result<(), EndCause> {
-        match self.clock.release().zip(self.held_frame.take()) {
-            Some((at_ms, held)) => self.write(now, at_ms, held),
-            None => Ok(()),
-        }
-    }
-
-    /// Writes a message at its output time.
-    fn write(&mut self, now: Instant, at_ms: u64, arrival: Arrival) -> Result<(), EndCause> {
-        let Arrival { info, payload, .. } = arrival;
-        if info.carries_media {
-            if let Some(switch) = self.source_switch.take() {
-                self.report.source(&switch);
-            }
-            if self
-                .range
-                .is_past_end(at_ms, self.first_timestamp_ms.unwrap_or(0))
-            {
-                return Err(EndCause::Limit);
-            }
-            self.arrival_speed.frame(now, at_ms);
-            self.frame_interval.record(info.track, at_ms);
-            self.start_check
-                .record(info, at_ms, &payload, self.range.start_ms);
-        } else if self.is_continuation && self.output.has_sequence_header(info, &payload) {
-            self.output.recycle(payload);
-            return Ok(());
-        }
-        if let Some(change) = self.formats.record(info, at_ms, &payload) {
-            self.report.format_changed(&change);
-            if self.splits_on_change {
-                self.output.request_split();
-            }
-        }
-        if !self.fits_size_limit(info, at_ms, &payload) {
-            return Err(EndCause::Limit);
-        }
-        if let Some(history) = &mut self.history {
-            history.note((now, self.wall_clock), info, at_ms, &payload);
-        }
-        let written = self.output.media(now, info, at_ms, payload);
-        written.map_err(EndCause::Output)
-    }
-
-    /// Notes that media arrived. From now on it is known whether the stream counts as live.
-    fn note_first_frame(&mut self) {
-        self.has_media = true;
-        if self.is_live() {
-            self.output.allow_backlog(self.backlog_bytes);
-        }
-    }
-
-    /// Whether the output stays within `--max-size` with this message.
-    fn fits_size_limit(&mut self, info: FrameInfo, at_ms: u64, payload: &Payload) -> bool {
-        let most = self.limits.bytes;
-        most.is_none_or(|most| self.output.bytes_with(info, at_ms, payload) <= most)
-    }
-
-    /// Whether to retry with a plain handshake: the server disconnected during a digest handshake,
-    /// which very old servers lack. Silence is not a reason, and an encrypted session never
-    /// becomes a plain one.
-    pub(super) fn may_need_plain_handshake(&self, cause: &EndCause, session: &Config) -> bool {
-        self.stage == Stage::Handshake
-            && session.handshake == handshake::Mode::Auto
-            && session.encryption == Encryption::None
-            && cause.is_disconnect()
-    }
-
-    /// Whether the session failed right after a handshake in which the two sides may have derived
-    /// different keys.
-    pub(super) fn may_have_mismatched_keys(&self, cause: &EndCause, client: &Client) -> bool {
-        self.stage == Stage::Connect && client.keys_may_differ() && failed_to_communicate(cause)
-    }
-
-    /// Whether to send one command at a time on a new connection: the server did not answer
-    /// `connect` in a way that can be decoded. Some servers do not expect commands before their
-    /// answer to `connect`. Different keys explain such a failure better.
-    pub(super) fn may_need_serial_commands(&self, cause: &EndCause, client: &Client) -> bool {
-        self.stage == Stage::Connect && !client.keys_may_differ() && failed_to_communicate(cause)
-    }
-
-    /// Whether the connection ended before the server started playback.
-    pub(super) fn has_failed_before_playing(&self) -> bool {
-        matches!(self.stage, Stage::Connect | Stage::Connected)
-    }
-
-    /// Whether the connection ended before the server accepted `connect` and played.
-    pub(super) fn has_failed_to_start(&self) -> bool {
-        self.stage < Stage::Playing
-    }
-
-    /// Whether the connection ended after the start of playback and before any audio or video.
-    pub(super) fn has_failed_before_media(&self) -> bool {
-        self.stage == Stage::Playing
-    }
-
-    /// Returns the facts from which the ending is judged.
-    pub(super) fn facts(&self) -> Facts {
-        let first_timestamp_ms = self.first_timestamp_ms.unwrap_or(0);
-        Facts {
-            is_live: self.is_live() || self.behaves_like_live(),
-            is_recorded: self.is_recorded,
-            is_connected: self.stage >= Stage::Connected,
-            is_shaking_hands: self.stage == Stage::Handshake,
-            is_playing: self.stage >= Stage::Playing,
-            has_media: self.has_media,
-            first_timestamp_ms: self.range.stream_position_ms(first_timestamp_ms),
-            length_ms: self
-                .clock
-                .position_ms()
-                .saturating_sub(self.range.output_start_ms(first_timestamp_ms)),
-            // Until the stream contains the end of the existing recording, nothing counts as
-            // complete.
-            duration_ms: self
-                .range
-                .stream_end_ms(self.duration_ms)
-                .filter(|_| self.resume_target().is_none()),
-            frame_interval_ms: self.frame_interval.interval_ms(),
-            timeouts: self.timeouts,
-        }
-    }
-
-    pub(super) fn progress(&self) -> Progress {
-        Progress {
-            frames: self.frames,
-            video_frames: self.video_frames,
-            received_bytes: self.received_bytes,
-            bytes: self.output.totals().bytes,
-            position_ms: match self.resume_target() {
-                Some(recording) => recording.end_ms(),
-                None => self.clock.position_ms(),
-            },
-            duration_ms: self.duration_ms,
-            is_live: self.seems_live(),
-            drops: self.output.drops(),
-        }
-    }
-
-    fn count_bytes(&mut self, bytes: usize) {
-        self.received_bytes = self.received_bytes.saturating_add(bytes as u64);
-    }
-
-    pub(super) fn report_progress(&mut self) {
-        while let Some(range) = self.output.take_segment() {
-            self.report.segment(&range);
-        }
-        let opened_files = self.output.opened_files();
-        if opened_files != self.opened_files
-            && let Some(path) = self.output.current_file()
-        {
-            self.opened_files = opened_files;
-            self.report.file_opened(path);
-        }
-        while let Some(gap) = self.output.take_gap() {
-            self.report.gap(&gap);
-            self.gaps.push(gap);
-        }
-        if self.has_media {
-            let progress = self.progress();
-            self.report.progress(&progress);
-        }
-    }
-
-    /// A stream that the server does not call recorded counts as live once media has arrived.
-    fn is_live(&self) -> bool {
-        let is_called_recorded = self.is_recorded || self.duration_ms.is_some();
-        self.is_live_requested || self.has_media && !is_called_recorded
-    }
-
-    /// Whether the ending is judged like that of a live stream, whatever the server calls it. Some
-    /// servers call every stream recorded, and encoders that play a file announce its duration.
-    ///
-    /// A recorded stream that arrives in real time from the start is judged the same, because the
-    /// two cannot be distinguished.
-    fn behaves_like_live(&self) -> bool {
-        let has_duration = self.duration_ms.is_some();
-        self.has_media && (self.is_published || !has_duration || self.arrival_speed.is_real_time())
-    }
-
-    /// Whether the stream is live as far as is known. Without an announcement, it counts as live until it
-    /// arrives faster than it plays.
-    fn seems_live(&self) -> bool {
-        self.is_live() || self.is_published || !self.is_recorded && !self.arrival_speed.is_faster()
-    }
-
-    pub(super) fn has_media(&self) -> bool {
-        self.has_media
-    }
-
-    /// Returns the tracks with frames that cannot be decoded.
-    pub(super) fn missing_sequence_headers(&self) -> Vec<TagKind> {
-        self.headers.missing()
-    }
 }
 
 impl Limits {
@@ -847,53 +432,6 @@ impl Limits {
         let left = self.until?.duration_since(jiff::Timestamp::now());
         let left = Duration::try_from(left).unwrap_or_default();
         Instant::now().checked_add(left.min(LONGEST_SLEEP))
-    }
-}
-
-impl RequestedRange {
-    fn of(job: &Job) -> Self {
-        Self {
-            start_ms: match job.session.start {
-                Start::At { ms } => ms.into(),
-                Start::Live | Start::LiveElseRecorded => 0,
-            },
-            length_ms: job.length_ms(),
-            keeps_timestamps: job.keep_timestamps,
-        }
-    }
-
-    /// Whether a frame at this output time lies after the requested range.
-    fn is_past_end(&self, at_ms: u64, first_timestamp_ms: u32) -> bool {
-        let output_start_ms = self.output_start_ms(first_timestamp_ms);
-        self.length_ms
-            .is_some_and(|length_ms| at_ms.saturating_sub(output_start_ms) >= length_ms)
-    }
-
-    /// Output time of the first frame.
-    fn output_start_ms(&self, first_timestamp_ms: u32) -> u64 {
-        if self.keeps_timestamps {
-            first_timestamp_ms.into()
-        } else {
-            0
-        }
-    }
-
-    /// Position of the first frame in the stream. Some servers count from the requested start,
-    /// others from the start of the stream.
-    fn stream_position_ms(&self, first_timestamp_ms: u32) -> u64 {
-        match u64::from(first_timestamp_ms) {
-            first_ms if first_ms < self.start_ms / 2 => self.start_ms,
-            first_ms => first_ms,
-        }
-    }
-
-    /// Position at which the requested range ends in the stream, if the duration is known.
-    fn stream_end_ms(&self, duration_ms: Option<u64>) -> Option<u64> {
-        let duration_ms = duration_ms?;
-        let end_ms = self
-            .length_ms
-            .map(|length_ms| self.start_ms.saturating_add(length_ms));
-        Some(end_ms.map_or(duration_ms, |end_ms| end_ms.min(duration_ms)))
     }
 }
 
@@ -932,24 +470,6 @@ fn name_text_answer(next: Next, stage: Stage, inbox: &[u8]) -> Next {
     }
 }
 
-/// Converts an announced duration from seconds to milliseconds. Live servers announce 0.
-fn duration_ms(value: &Value) -> Option<u64> {
-    let seconds = value.as_number()?;
-    let is_plausible = seconds.is_finite() && seconds > 0.0 && seconds < MAX_DURATION_SECONDS;
-    is_plausible.then(|| (seconds * 1000.0).round() as u64)
-}
-
-/// Whether the peer disconnected, sent bytes that are not chunks, or did not answer `connect`.
-fn failed_to_communicate(cause: &EndCause) -> bool {
-    matches!(
-        cause,
-        EndCause::PeerClosed { .. }
-            | EndCause::Broken(_)
-            | EndCause::Protocol(Error::Chunk(_))
-            | EndCause::Session(End::TimedOut(Timeout::Connect))
-    )
-}
-
 fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     one.into_iter().chain(other).min()
 }
@@ -966,9 +486,6 @@ const TURN_BUDGET: Duration = Duration::from_millis(50);
 
 /// Longest sleep between two checks of the time of day.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
-
-/// Largest plausible duration: a century.
-const MAX_DURATION_SECONDS: f64 = 3.2e9;
 
 #[cfg(test)]
 mod tests;

@@ -5,20 +5,21 @@ use std::{
 
 use rand::{SeedableRng, rngs::StdRng};
 
-use super::*;
+use super::{messages::duration_ms, *};
 use crate::{
     core::{
-        amf::amf0,
+        amf::{Value, amf0},
+        flv::TagKind,
         rtmp::{
             chunk,
-            client::config::BufferLength,
+            client::config::{BufferLength, Config},
             message::{Kind, Timestamp},
         },
     },
     download::{
-        Resume, Retry,
+        Progress, ReceivedMessage, Resume, Retry,
         connection::{MAX_LEFT_OVER, READ_BYTES},
-        outcome::{Ending, judge},
+        outcome::{Ending, Facts, judge},
         rejoin::resume::{self, ScanResult},
         retry::RetryPolicy,
         tests::session,
