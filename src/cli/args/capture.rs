@@ -10,16 +10,16 @@ use super::values;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Diagnosis")]
 pub struct CaptureArgs {
-    /// Write the bytes of all sessions to a pcapng file, which Wireshark opens
+    /// Write the bytes of all sessions to this pcapng file, for Wireshark
     ///
     /// The file contains the RTMP bytes of both directions without TLS, RTMPE and the HTTP tunnel. The IP and TCP
-    /// headers are synthetic. By default, audio and video messages are cut to 256 bytes, and passwords, tokens
-    /// and keys are overwritten, so that the file can be attached to a bug report. A file that is not empty is
-    /// only replaced with --overwrite.
+    /// headers are synthetic. By default, rtmpull cuts audio and video messages to 256 bytes and overwrites
+    /// passwords, tokens and keys, so that you can attach the file to a bug report. It replaces a file that is not
+    /// empty only with --overwrite.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, allow_hyphen_values = true)]
     pub capture: Option<PathBuf>,
 
-    /// Maximum size of the capture; the download continues after it ends [default: 16MiB]
+    /// End the capture at this size, and continue the download [default: 16MiB]
     #[arg(long, value_name = "SIZE", value_parser = values::size, requires = "capture")]
     #[arg(allow_hyphen_values = true)]
     pub capture_size: Option<u64>,
@@ -32,11 +32,11 @@ pub struct CaptureArgs {
     #[arg(long, requires = "capture")]
     pub capture_secrets: bool,
 
-    /// Download from a capture, instead of from a server
+    /// Download from a capture instead of a server
     ///
     /// FILE is a pcapng or pcap file, written by --capture or, for plain RTMP, by tcpdump. rtmpull reads the bytes
-    /// that the server sent in each session, in order and as fast as possible. No URL is needed. Options that
-    /// change the commands of the session, such as --live, must be the same as in the captured run.
+    /// of the server in each session, in order and as fast as possible. A URL is not required. Options that change
+    /// the commands of the session, such as --live, must be the same as for the capture.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, allow_hyphen_values = true)]
     #[arg(conflicts_with = "capture")]
     pub replay: Option<PathBuf>,

@@ -10,8 +10,8 @@ use clap::{ArgAction, builder::ValueHint};
 pub struct Conversion {
     /// Convert an FLV file to the format of -o, without a server; - is standard input
     ///
-    /// The options of the output work as in a download: it is MP4 or FLV, and a file, segments or a pipe. FILE
-    /// may be damaged: an incomplete last tag and bytes that belong to no tag are left out and reported. FILE
+    /// The options of the output work as in a download: MP4 or FLV; a file, segments or a pipe. FILE may be
+    /// damaged: rtmpull leaves out and reports an incomplete last tag and bytes that are not part of a tag. FILE
     /// itself stays unchanged.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(num_args = 1.., action = ArgAction::Append)]
@@ -24,12 +24,13 @@ pub struct Conversion {
     #[arg(long, requires = "remux")]
     pub join: bool,
 
-    /// Move the tables of a finished MP4 file to its start, for players that load it from a web server
+    /// Move the tables of each finished MP4 file to its start, for web servers
     ///
-    /// The file is copied to a temporary file in the same folder, which then replaces it. If the disk has
-    /// no space for the copy, rtmpull logs a warning, and the tables stay at the end. The segment is reported to
-    /// --on-segment and --manifest after the copy. This option cannot be used with --hls, because the playlist
-    /// refers to byte ranges of the file.
+    /// A player that loads the file from a web server can then start before it has loaded the complete file.
+    /// rtmpull copies the file to a temporary file in the same folder, which then replaces it. If the disk has no
+    /// space for the copy, rtmpull logs a warning, and the tables stay at the end. --on-segment and --manifest
+    /// receive the segment after the copy. This option cannot be used with --hls, because the playlist refers to
+    /// byte ranges of the file.
     #[arg(long, conflicts_with_all = ["no_index", "hls"])]
     pub faststart: bool,
 }

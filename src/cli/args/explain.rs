@@ -9,17 +9,18 @@ use super::probe::{DIAGNOSIS, REQUEST};
 /// Options of explanations.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct ExplainArgs {
-    /// Find out why a stream does not play: try likely changes of the request, and print what each one did
+    /// Find out why a stream does not play, by trying likely changes of the request
     ///
     /// Add this option to the command line that fails. rtmpull makes at most ten connections, one at a time and at
-    /// least a second apart, and records nothing. It stops at the first request that plays, and prints a table and
-    /// the command line of that request. A change never sends a password or a token to another host, nor without
-    /// encryption if the request was encrypted. Exit code: 0 if a request plays, otherwise that of the first one.
+    /// least a second apart, and records nothing. It stops at the first request that plays, and prints a table of
+    /// the attempts and the command line of that request. No change sends a password or a token to another host,
+    /// or removes the encryption of a request that contains one. Exit code: 0 if a request plays, otherwise that
+    /// of the first attempt.
     #[arg(long, help_heading = "Diagnosis", group = DIAGNOSIS)]
     #[arg(conflicts_with_all = ["repair", "remux", "capture", "replay"])]
     pub explain: bool,
 
-    /// Options of the command line, with their full names. Only with --explain.
+    /// Options of the command line, with their full names. Empty without --explain.
     #[arg(skip)]
     pub given: Vec<GivenOption>,
 }
@@ -36,7 +37,7 @@ pub struct GivenOption {
 }
 
 impl ExplainArgs {
-    /// Remembers the options of the command line.
+    /// Stores the options of the command line.
     pub(super) fn keep_given(&mut self, command: &Command, matches: &ArgMatches) {
         if !self.explain {
             return;

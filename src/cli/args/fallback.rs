@@ -10,17 +10,19 @@ use super::values;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Reconnecting")]
 pub struct FallbackArgs {
-    /// Continue the recording from this source if the current one is lost or silent; may be repeated
+    /// Continue from this source if the current one is lost or silent (repeatable)
     ///
-    /// The sources take over in turn, at once, and start at a keyframe. If all of them fail, or play for less than 10
-    /// seconds each, --retry decides when they are tried again. App and playpath come from each URL; all other options apply to every source.
-    /// rtmpull returns to the first source, see --fallback-return.
+    /// The sources take over in turn, at once, each at a keyframe. If all of them fail, or play for less than 10
+    /// seconds each, --retry decides when rtmpull tries them again. App and playpath come from the URL of each
+    /// source; all other options apply to every source. When the first source plays again, rtmpull returns to it;
+    /// see --fallback-return.
     #[arg(long, value_name = "URL", requires = "live")]
     pub fallback: Vec<String>,
 
-    /// Return to the first source after it has played again for this long beside the fallback
+    /// Return to the first source of --fallback after it has played again for this long
     ///
-    /// rtmpull connects to the first source at this interval, and at least every 30 seconds.
+    /// While a fallback is in use, rtmpull connects to the first source at this interval, at most 30 seconds
+    /// apart, and plays both at the same time.
     #[arg(long, value_name = "DURATION", default_value = "30s")]
     #[arg(allow_hyphen_values = true, value_parser = values::wait)]
     pub fallback_return: Duration,

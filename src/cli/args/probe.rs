@@ -14,7 +14,7 @@ use crate::{cli::probe::Condition, core::amf::raw_bytes};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Diagnosis")]
 pub struct ProbeArgs {
-    /// Describe a stream or an FLV or MP4 file; with two sources, compare them
+    /// Describe a stream, an FLV file or an MP4 file; with two sources, compare them
     ///
     /// SOURCE is a URL, or the name of a file. rtmpull plays the stream for a short time without recording it, and
     /// prints the connection, the server, each track, the metadata next to the received values, and the findings:
@@ -26,11 +26,11 @@ pub struct ProbeArgs {
     #[arg(value_parser = source(), group = DIAGNOSIS)]
     pub probe: Option<Vec<Source>>,
 
-    /// Stop this long after the first media; 0 stops as soon as every track is described [default: 5s]
+    /// End the probe this long after the first media; 0 ends it when every track is described [default: 5s]
     ///
-    /// With 0, the probe stops when the codec setup and the frame rate of every track are known and a keyframe
-    /// arrived, and after 5 seconds at the latest. It does not wait for a second keyframe, so the keyframe interval is
-    /// often unknown: use a longer time, such as 10s, to measure it.
+    /// With 0, the probe ends when a keyframe arrived and the codec setup and the frame rate of every track are known,
+    /// at most after 5 seconds. It does not wait for a second keyframe, so the keyframe interval is often unknown: to
+    /// measure it, use a longer time, such as 10s.
     #[arg(long, value_name = "DURATION", value_parser = values::interval, requires = "probe")]
     #[arg(allow_hyphen_values = true)]
     pub probe_time: Option<Duration>,
@@ -39,17 +39,17 @@ pub struct ProbeArgs {
     #[arg(long, requires = DIAGNOSIS)]
     pub json: bool,
 
-    /// Print the probe as one line for Nagios and compatible monitoring programs
+    /// Print the probe as one line for Nagios and compatible programs
     ///
-    /// The line consists of the status and the performance data.
+    /// The line consists of the status, a summary and the performance data.
     #[arg(long, requires = "probe", conflicts_with = "json")]
     pub nagios: bool,
 
-    /// Fail with exit code 1 unless the probe meets this condition, such as video.height>=720 (repeatable)
+    /// Require this condition of the probe, such as video.height>=720 (repeatable)
     ///
-    /// A condition consists of a member of the JSON object, an operator (=, !=, <, <=, >, >= or ~ for "contains") and a
-    /// value. video and audio are the main tracks, and findings.CODE is the number of these findings. A value may have
-    /// a unit: 500k, 2s, 150ms.
+    /// If a condition fails, the exit code is 1. A condition consists of a member of the JSON object, an operator (=,
+    /// !=, <, <=, >, >= or ~ for "contains") and a value. The members video and audio are the first track of their
+    /// kind, and findings.CODE is the number of findings with this code. A value may have a unit: 500k, 2s, 150ms.
     #[arg(long, value_name = "CONDITION", action = ArgAction::Append, requires = "probe")]
     #[arg(allow_hyphen_values = true, value_parser = Condition::parse)]
     pub expect: Vec<Condition>,

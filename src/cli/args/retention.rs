@@ -10,17 +10,18 @@ use super::values;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Segments and limits")]
 pub struct RetentionArgs {
-    /// Delete segments that ended longer ago than DURATION, such as 7d
+    /// Delete segments that ended longer ago than DURATION, such as 7d; needs --manifest
     ///
-    /// rtmpull deletes only finished segments that --manifest lists with this path and size, at the start and whenever
-    /// a segment ends, and appends a line for each to the manifest. It never deletes the current segment.
+    /// rtmpull deletes segments when the recording starts and whenever a segment is completed, and appends a line for
+    /// each to the manifest. It deletes only files that the manifest lists with their current path and size, and never
+    /// the current segment.
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     #[arg(value_parser = values::duration)]
     pub keep: Option<Duration>,
 
-    /// Delete the oldest segments while all in the manifest together exceed SIZE, such as 500GB
+    /// Delete the oldest segments while their total exceeds SIZE, such as 500GB; needs --manifest
     ///
-    /// The current segment does not count. See --keep.
+    /// The total is that of the completed segments in the manifest. rtmpull deletes them as with --keep.
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true, value_parser = values::size)]
     pub keep_size: Option<u64>,
 }
