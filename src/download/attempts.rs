@@ -329,7 +329,7 @@ async fn find(
             Next::Finish(last)
                 if !has_fresh_keys && pump.may_have_mismatched_keys(&last, client) =>
             {
-                tracing::info!("the two sides may have derived different keys, trying fresh ones");
+                tracing::info!("the two sides may have derived different keys, trying new keys");
                 has_fresh_keys = true;
             }
             // A server that has sent media can handle pipelining.

@@ -163,7 +163,7 @@ fn every_handshake_flaw_is_named() {
     let keys = keys.map(|key| {
         (
             HandshakeFlaw::PublicKey(key),
-            "server's public key is invalid",
+            "the public key of the server is invalid",
         )
     });
     let others = [
@@ -173,7 +173,7 @@ fn every_handshake_flaw_is_named() {
         ),
         (
             HandshakeFlaw::InvalidS2Signature,
-            "server's handshake signature is invalid",
+            "the handshake signature of the server is invalid",
         ),
     ];
     for (flaw, cause) in keys.into_iter().chain(others) {
@@ -256,7 +256,7 @@ fn misaligned_secret_is_retried_with_fresh_keys() {
     download.assert_ended(0, "ended");
     assert_sample_tags(&download);
     let stderr = &download.finished.stderr;
-    assert!(stderr.contains("trying fresh ones"), "{stderr}");
+    assert!(stderr.contains("trying new keys"), "{stderr}");
     let clients = server.clients();
     assert_eq!(clients.len(), 2);
     for client in clients {

@@ -3,7 +3,7 @@ use crate::server::FaultAction;
 
 #[test]
 fn other_protocol_on_the_port_is_named() {
-    let tls = "server answered with TLS instead of RTMP: the port may serve rtmps";
+    let tls = "the server answered with TLS instead of RTMP: the port may serve rtmps";
     let cases: [(&[u8], &str); 12] = [
         (
             b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
@@ -82,7 +82,7 @@ fn required_digest_missing_is_no_connection() {
     ended.assert_ended(
         3,
         "no-connection",
-        "server answered without a valid handshake digest",
+        "the server answered without a valid handshake digest",
     );
 }
 

@@ -368,27 +368,27 @@ pub enum Error {
     #[error("the server answers in text (`{0}`), not RTMP")]
     Text(String),
     /// The reply is a TLS record: the server expects rtmps.
-    #[error("server answered with TLS instead of RTMP: the port may serve rtmps")]
+    #[error("the server answered with TLS instead of RTMP: the port may serve rtmps")]
     Tls,
     /// S0 is not the version of C0 (RTMP 5.2.2).
-    #[error("server answered with handshake version {0} ({0:#04x}) instead of 3")]
+    #[error("the server answered with handshake version {0} ({0:#04x}) instead of 3")]
     Version(u8),
     /// S0 is neither 3 nor a known type of encrypted handshake.
     #[error(
-        "server answered with unknown handshake type {0} ({0:#04x}); known types are 6, 8 and 9"
+        "the server answered with unknown handshake type {0} ({0:#04x}); known types are 6, 8 and 9"
     )]
     Type(u8),
     /// S0 is 3 although [`Encryption::Required`] was requested.
-    #[error("server does not encrypt: it answered with a plain handshake")]
+    #[error("the server does not encrypt: it answered with a plain handshake")]
     NotEncrypted,
     /// S1 has no valid digest, which [`Mode::Digest`] and encryption require.
-    #[error("server answered without a valid handshake digest")]
+    #[error("the server answered without a valid handshake digest")]
     NoDigest,
     /// S2 of an encrypted handshake does not sign C1's digest.
-    #[error("server's handshake signature is invalid")]
+    #[error("the handshake signature of the server is invalid")]
     Signature,
     /// S1 of an encrypted handshake contains an unsafe public key.
-    #[error("server's public key is invalid")]
+    #[error("the public key of the server is invalid")]
     PublicKey,
 }
 

@@ -267,14 +267,17 @@ fn error_texts_are_complete() {
     let lines = [
         (
             Error::Type(10),
-            "server answered with unknown handshake type 10 (0x0a); known types are 6, 8 and 9",
+            "the server answered with unknown handshake type 10 (0x0a); known types are 6, 8 and 9",
         ),
         (
             Error::NotEncrypted,
-            "server does not encrypt: it answered with a plain handshake",
+            "the server does not encrypt: it answered with a plain handshake",
         ),
-        (Error::Signature, "server's handshake signature is invalid"),
-        (Error::PublicKey, "server's public key is invalid"),
+        (
+            Error::Signature,
+            "the handshake signature of the server is invalid",
+        ),
+        (Error::PublicKey, "the public key of the server is invalid"),
     ];
     for (error, line) in lines {
         assert_eq!(error.to_string(), line);

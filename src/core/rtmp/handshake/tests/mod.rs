@@ -341,11 +341,11 @@ fn error_texts_are_complete() {
     let lines = [
         (
             Error::Version(6),
-            "server answered with handshake version 6 (0x06) instead of 3",
+            "the server answered with handshake version 6 (0x06) instead of 3",
         ),
         (
             Error::Version(b'S'),
-            "server answered with handshake version 83 (0x53) instead of 3",
+            "the server answered with handshake version 83 (0x53) instead of 3",
         ),
         (
             Error::Text("SSH-2.0-x".to_owned()),
@@ -353,11 +353,11 @@ fn error_texts_are_complete() {
         ),
         (
             Error::Tls,
-            "server answered with TLS instead of RTMP: the port may serve rtmps",
+            "the server answered with TLS instead of RTMP: the port may serve rtmps",
         ),
         (
             Error::NoDigest,
-            "server answered without a valid handshake digest",
+            "the server answered without a valid handshake digest",
         ),
     ];
     for (error, line) in lines {
