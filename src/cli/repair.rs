@@ -75,7 +75,7 @@ fn summary(repaired: &Repaired, output: Option<&Path>) -> String {
     };
     let content = format!("{} {unit}, {seconds:.3} s", repaired.tags);
     let action = match (repaired.method, output) {
-        (Method::Unchanged, _) => return format!("is complete, nothing to repair: {content}"),
+        (Method::Unchanged, _) => return format!("complete, nothing to repair: {content}"),
         (Method::InPlace, _) => "repaired in place".to_owned(),
         (Method::Rewritten, None) => "repaired, rewritten".to_owned(),
         (Method::Rewritten, Some(output)) => format!("repaired, written to {}", output.display()),

@@ -35,7 +35,7 @@ impl Candidates {
         session.playpath = candidate.playpath;
         let name = described(&session);
         if let Some(before) = self.tried.last() {
-            tracing::info!("the server does not know {before}, trying {name}");
+            tracing::info!("the server does not have {before}, trying {name}");
         }
         self.tried.push(name);
         Some(session)

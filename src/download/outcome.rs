@@ -86,10 +86,9 @@ impl Ending {
     /// Returns the ending after an error of the output, and its reason.
     pub fn of_output(error: &io::Error) -> (Self, String) {
         match error.kind() {
-            io::ErrorKind::BrokenPipe => (
-                Self::ReaderGone,
-                "the reader of the output has left".to_owned(),
-            ),
+            io::ErrorKind::BrokenPipe => {
+                (Self::ReaderGone, "the reader closed the output".to_owned())
+            }
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
             | io::ErrorKind::FileTooLarge => {
@@ -239,7 +238,7 @@ pub(super) fn judge(cause: &EndCause, facts: &Facts) -> (Ending, String) {
         }
         EndCause::Broken(error) if !facts.is_connected => (
             Ending::Cut,
-            format!("the connection broke instead of an answer to connect ({NO_APP}): {error}"),
+            format!("the connection broke before an answer to connect ({NO_APP}): {error}"),
         ),
         EndCause::Broken(error) => (Ending::Cut, format!("the connection broke: {error}")),
         EndCause::Output(error) => Ending::of_output(error),
@@ -251,7 +250,7 @@ pub(super) fn judge(cause: &EndCause, facts: &Facts) -> (Ending, String) {
         EndCause::StartIgnored { start_ms } => (
             Ending::Cut,
             format!(
-                "the server ignored --start: the recording is the stream from 0 s on, not from {} s",
+                "the server ignored --start: the recording starts at 0 s of the stream, not at {} s",
                 *start_ms as f64 / 1000.0
             ),
         ),
@@ -317,7 +316,7 @@ fn silence(wait: Timeout, facts: &Facts) -> String {
             if facts.is_recorded {
                 "no media arrived"
             } else {
-                "no media arrived; perhaps the stream is not being published"
+                "no media arrived; the stream may not be published"
             },
             "first media",
             if facts.is_playing {
@@ -557,7 +556,7 @@ mod tests {
             ),
             (
                 Timeout::FirstMedia,
-                "is not being published (first media timeout of 9 s)",
+                "may not be published (first media timeout of 9 s)",
             ),
             (Timeout::Silence, "no more media arrived"),
         ] {

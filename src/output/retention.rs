@@ -129,7 +129,7 @@ impl Retention {
                 });
             }
             // Another program has moved or deleted the file.
-            Ok(false) => tracing::debug!("{} does not exist any more", segment.path),
+            Ok(false) => tracing::debug!("{} no longer exists", segment.path),
             Err(error) => self.warn(&format!("cannot delete {}: {error}", segment.path)),
         }
     }
@@ -196,7 +196,7 @@ impl Finished {
         };
         if !metadata.is_file() || metadata.len() != self.bytes {
             return Err(io::Error::other(
-                "it is not the file that was written, so it is kept",
+                "it has changed since it was written, so it is kept",
             ));
         }
         fs::remove_file(path)?;

@@ -95,7 +95,7 @@ fn slow_disk_is_named_once_and_then_counted() {
     let [first, count] = warnings[..] else {
         panic!("{finished}");
     };
-    assert!(first.contains(" is slow since 20"), "{first}");
+    assert!(first.contains(" has been slow since 20"), "{first}");
     assert!(first.contains(": a write to out.flv took 1."), "{first}");
     let (_, count) = count.split_once(" was slow ").expect("a count");
     let (number, rest) = count.split_once(" more times since 20").expect("a count");

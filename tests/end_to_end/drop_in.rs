@@ -220,7 +220,7 @@ fn other_candidates_are_tried_in_turn() {
     let stderr = &download.finished.stderr;
     assert!(
         stderr.contains(
-            "INFO: the server does not know \"c/d\" in app \"a/b\", trying \"d\" in app \"a/b/c\""
+            "INFO: the server does not have \"c/d\" in app \"a/b\", trying \"d\" in app \"a/b/c\""
         ),
         "{stderr}"
     );

@@ -75,7 +75,7 @@ fn nginx_app_is_found_by_trying_candidates() {
     let ours = RtmpdumpLink::new();
     let url = instance.url("vod", "./avc_aac.flv");
     let finished = ours.run(&["-r", &url, "-o", "clip.flv"]).succeeded();
-    let line = "does not know \"avc_aac\" in app \"vod/.\", trying \"./avc_aac\" in app \"vod\"";
+    let line = "does not have \"avc_aac\" in app \"vod/.\", trying \"./avc_aac\" in app \"vod\"";
     assert!(finished.stderr.contains(line), "{finished}");
     assert_same_media(&Clip::read(&ours.file("clip.flv")), &Clip::read(&source));
 }

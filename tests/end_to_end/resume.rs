@@ -232,7 +232,7 @@ fn file_of_another_stream_is_left_unchanged() {
     let resumed = partial.resume(&server, &[]);
     resumed.assert_ended(1, "mismatch");
     let stderr = &resumed.stderr;
-    assert!(stderr.contains("(--repair keeps the rest)"), "{stderr}");
+    assert!(stderr.contains("(use --repair first)"), "{stderr}");
     assert!(partial.read() == damaged && !partial.is_modified());
     assert_eq!(
         server.clients().len(),

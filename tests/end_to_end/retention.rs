@@ -204,7 +204,7 @@ fn changed_and_replaced_segments_are_kept() {
         content,
         "{finished}"
     );
-    let warning = "WARNING: cannot delete cam-01.flv: it is not the file that was written";
+    let warning = "WARNING: cannot delete cam-01.flv: it has changed since it was written";
     assert_eq!(finished.stderr.matches(warning).count(), 1, "{finished}");
     assert_eq!(finished.stderr.matches("WARNING").count(), 1, "{finished}");
     let segments = segments(&folder, "list");

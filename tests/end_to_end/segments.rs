@@ -555,7 +555,7 @@ fn contradictory_options_are_usage_errors() {
         (
             "a",
             &["--until", "2001-01-01 00:00"],
-            "the time of --until is past",
+            "the time of --until has passed",
         ),
         (
             "a",
@@ -591,7 +591,7 @@ fn ineffective_options_are_warned_about() {
         (
             "a.flv",
             &["--on-start", "true --file={path}"],
-            "--on-start: {path} is only replaced as a separate word",
+            "--on-start: {path} is replaced only as a separate word",
         ),
         (
             "%d.flv",

@@ -75,7 +75,7 @@ fn rejected_login_names_the_cause_and_stops() {
     for scheme in LOGINS {
         for (login, words, connections) in [
             (user("joe", "wrong"), "do not match", 3),
-            (user("jim", "s3cret"), "does not know the user", 2),
+            (user("jim", "s3cret"), "has no such user", 2),
             (None, "requires a user name and a password", 1),
         ] {
             let (outcome, server) = play(with_login(scheme), |session| {

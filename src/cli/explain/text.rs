@@ -44,7 +44,7 @@ fn request(what: &What) -> String {
 fn conclusion(explanation: &Explanation, screen: &Screen) -> String {
     if let Some(command) = explanation.command_line(screen) {
         let intro = match explanation.tried.len() {
-            1 => "The request plays as it is:",
+            1 => "The request plays unchanged:",
             _ => "This request plays:",
         };
         return format!("{intro}\n  {command}\n");
@@ -52,7 +52,7 @@ fn conclusion(explanation: &Explanation, screen: &Screen) -> String {
     let mut text = match (explanation.is_stopped, explanation.untried) {
         (true, _) => "Stopped before a request played.\n".to_owned(),
         (false, 0) => "No request plays.\n".to_owned(),
-        (false, untried) => format!("No request plays; {untried} more were not tried.\n"),
+        (false, untried) => format!("No request plays; {untried} more changes were not tried.\n"),
     };
     for (_, remedy) in explanation.remedies() {
         text.push_str(&format!("  hint: {}\n", screen.cleaned(&remedy)));
@@ -63,7 +63,7 @@ fn conclusion(explanation: &Explanation, screen: &Screen) -> String {
 /// Describes the changes of an attempt. The text is neither escaped nor without secrets.
 pub(super) fn changes(changes: &[Change]) -> String {
     match changes {
-        [] => "the request as it is".to_owned(),
+        [] => "unchanged request".to_owned(),
         changes => {
             let texts: Vec<String> = changes.iter().map(Change::text).collect();
             texts.join(", ")

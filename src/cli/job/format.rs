@@ -48,7 +48,7 @@ impl Formats {
         if args.name == ProgramName::Rtmpdump {
             ensure!(
                 args.format != Some(Format::Mp4),
-                "rtmpdump writes only FLV: use the name rtmpull for --format mp4"
+                "the name rtmpdump stands for FLV: use --format mp4 under the name rtmpull"
             );
             return Ok(Self {
                 file: Format::Flv,

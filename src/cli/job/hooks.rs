@@ -130,7 +130,7 @@ fn warn_about_unexpanded(option: &str, words: &[String], facts: &[&str]) {
             .iter()
             .any(|word| word.contains(&field) && *word != field)
         {
-            tracing::warn!("{option}: {field} is only replaced as a separate word");
+            tracing::warn!("{option}: {field} is replaced only as a separate word");
         }
     }
 }

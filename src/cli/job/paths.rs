@@ -100,8 +100,8 @@ impl Output {
         let may_be_discarded = path.is_none() && args.name == ProgramName::Rtmpdump;
         ensure!(
             !environment.stdout_is_closed || may_be_discarded,
-            "standard output is closed, or is /dev/null opened for reading too: name a file with -o \
-             (-o /dev/null discards the recording)"
+            "standard output is closed, or is /dev/null opened for reading and writing: name a file \
+             with -o, or use -o /dev/null to discard the recording"
         );
         if path.is_none() {
             tracing::warn!("no output file given (-o FILE), writing to standard output");

@@ -101,7 +101,7 @@ pub(in crate::cli) fn create_manifest(segments: &SegmentOptions) -> Result<()> {
 /// Returns the limits of the recording at the time `now`.
 pub(super) fn limits(args: &Args, output: &Output, format: Format, now: &Zoned) -> Result<Limits> {
     let until = match args.limits.until {
-        Some(until) => Some(until.after(now).context("the time of --until is past")?),
+        Some(until) => Some(until.after(now).context("the time of --until has passed")?),
         None => None,
     };
     if let Some(bytes) = args.limits.max_size

@@ -98,7 +98,7 @@ fn health(registry: &Registry) -> Response<Full<Bytes>> {
     };
     let ages = registry.liveness().ages(now);
     for age in ages.iter().filter(|age| LoopAge::is_stuck(age)) {
-        body += &format!("no turn of {age}\n");
+        body += &format!("stuck main loop {age}\n");
     }
     text(status, body)
 }

@@ -58,7 +58,7 @@ impl Stated {
         if metadata.is_empty() {
             return section;
         }
-        let widths = [(0, "stated"), (1, "on the wire")].map(|(column, title)| {
+        let widths = [(0, "stated"), (1, "actual")].map(|(column, title)| {
             let texts = metadata
                 .iter()
                 .filter_map(|stated| stated.texts.get(column));
@@ -69,7 +69,7 @@ impl Stated {
             let [stated, actual] = [0, 1].map(|column| padded(texts[column], widths[column]));
             format!("{stated}  {actual}  {verdict}")
         };
-        section.add("", Some(line(["stated", "on the wire"], "verdict")));
+        section.add("", Some(line(["stated", "actual"], "verdict")));
         for stated in metadata {
             let [value, actual] = &stated.texts;
             section.add(
@@ -87,7 +87,7 @@ impl Stated {
             let [value, actual] = &stated.texts;
             let text = match stated.actual.is_null() {
                 true => value.clone(),
-                false => format!("{value}, on the wire {actual}: {}", stated.marked_verdict()),
+                false => format!("{value}, actual {actual}: {}", stated.marked_verdict()),
             };
             section.add(stated.member, Some(text));
         }

@@ -171,7 +171,7 @@ impl Track {
                 let rate = rate.map(|rate| format!("{} fps", number_text(rate, 3)));
                 [self.video.picture_text(), rate]
             }
-            _ => [self.audio.sample_rate_text(), self.audio.channels_text()],
+            _ => [self.audio.sample_rate_text(), self.audio.layout_text()],
         };
         let codec = self.codec.clone().or_else(|| Some(self.kind.to_owned()));
         let parts: Vec<String> = [codec].into_iter().chain(parts).flatten().collect();
@@ -414,6 +414,11 @@ impl Audio {
             Some(layout) => format!("{channels}, {layout}"),
             None => channels,
         })
+    }
+
+    fn layout_text(&self) -> Option<String> {
+        let channels = || Some(format!("{} channels", self.channels?));
+        self.channel_layout.clone().or_else(channels)
     }
 }
 

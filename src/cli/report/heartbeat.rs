@@ -42,7 +42,8 @@ impl Heartbeat {
     ///
     /// Fails if `file` cannot be a regular file in an existing folder.
     pub fn start(file: &Path) -> Result<Self> {
-        file.file_name().context("the value names no file")?;
+        file.file_name()
+            .context("the value is not the name of a file")?;
         let folder = match file.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),

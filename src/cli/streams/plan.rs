@@ -191,7 +191,7 @@ fn ensure_output(args: &Args) -> Result<()> {
             || args.url.is_some()
             || args.host.is_some()
             || args.capture.replay.is_some(),
-        "the stream has no url"
+        "the stream has no url: add url = \"rtmp://host/app/stream\""
     );
     Ok(())
 }
@@ -298,7 +298,7 @@ impl Writers {
             let writer = format!("stream {} (line {})", table.name, table.line);
             if let Some(other) = self.0.insert(file.clone(), writer) {
                 bail!(
-                    "{other} writes the same file {}: use {{name}} in it",
+                    "{other} writes the same file {}: use {{name}} in the output",
                     file.display()
                 );
             }

@@ -139,7 +139,7 @@ impl Pump<'_> {
             history.former =
                 last_change(&file.file).map(|(before, since)| (Instant::now(), before, since));
             self.clock.continue_from(history.recording.end_ms());
-            self.rejoin_after("the recording was continued");
+            self.rejoin_after("an earlier recording was continued");
         } else {
             // A live stream would not contain the end of a recorded one.
             self.is_recorded = true;

@@ -112,7 +112,7 @@ fn read_mp4(path: &Path, mut file: File) -> io::Result<ScanResult> {
 }
 
 fn damaged_at(offset: u64) -> String {
-    format!("it is damaged in the middle, at byte {offset} (--repair keeps the rest)")
+    format!("it is damaged in the middle, at byte {offset} (use --repair first)")
 }
 
 /// The state of one pass through a file.

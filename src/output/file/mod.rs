@@ -200,7 +200,7 @@ impl<S: Storage> MediaFile<S> {
             Err((written, error)) => {
                 self.note(complete_units(units, written));
                 if let Err(error) = self.truncate() {
-                    tracing::warn!("cannot remove a torn tag: {error}");
+                    tracing::warn!("cannot remove an incomplete tag: {error}");
                 }
                 Err(error)
             }

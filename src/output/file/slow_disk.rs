@@ -64,7 +64,7 @@ pub(in crate::output) fn note(operation: Operation, file: &Path, took: Duration)
     let since = wall.checked_sub(took).unwrap_or(wall);
     let file = file.display();
     let (name, seconds) = (operation.name(), took.as_secs_f64());
-    tracing::warn!("{disk} is slow since {since:.0}: {name} {file} took {seconds:.1} s");
+    tracing::warn!("{disk} has been slow since {since:.0}: {name} {file} took {seconds:.1} s");
     let former = slow.insert(disk.clone(), Episode::new(since, now, took));
     report(&disk, former);
 }

@@ -129,7 +129,7 @@ impl Syncer {
             let now = Instant::now();
             if self.poll(now)? == SyncState::Running {
                 if deadline.is_some_and(|deadline| deadline <= now) {
-                    tracing::debug!("the last sync takes too long and is not awaited");
+                    tracing::debug!("the last sync takes too long: finishing without it");
                     return Ok(());
                 }
                 tokio::time::sleep(POLL_INTERVAL).await;

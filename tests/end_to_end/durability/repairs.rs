@@ -93,7 +93,7 @@ fn repair_reports_each_file_and_exits_with_the_worst_code() {
     let missing = folder.path().join("missing.flv");
     let message = "missing.flv: cannot open it: No such file or directory\n";
     assert_single_line(&repair([&missing]), 1, message);
-    assert_single_line(&repair([&torn]), 0, "is complete, nothing to repair");
+    assert_single_line(&repair([&torn]), 0, "complete, nothing to repair");
     let output = folder.path().join("output.flv");
     let before = fs::read(&torn).expect("the file exists");
     let arguments = [torn.as_os_str(), "-o".as_ref(), output.as_os_str()];

@@ -30,7 +30,7 @@ fn file_is_locked_while_it_is_recorded() {
     let indexed = IndexedFile::read(&bytes);
     indexed.assert_head_matches(bytes.len());
     assert_sample(&indexed.tags);
-    assert_single_line(&repair([&file]), 0, "is complete, nothing to repair");
+    assert_single_line(&repair([&file]), 0, "complete, nothing to repair");
 }
 
 #[test]

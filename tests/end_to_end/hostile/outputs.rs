@@ -278,7 +278,7 @@ fn leaving_reader_ends_with_reader_gone() {
     assert_eq!(start[..4], *b"FLV\x01");
     drop(reader);
     let ended = running.finish();
-    ended.assert_ended(0, "reader-gone", "the reader of the output has left");
+    ended.assert_ended(0, "reader-gone", "the reader closed the output");
 }
 
 /// Returns an invocation that permission bits apply to, even if root runs the tests.

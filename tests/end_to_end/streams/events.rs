@@ -70,7 +70,7 @@ fn errors_of_the_file_are_events() {
     let reason = summary["reason"].as_str().expect("a reason");
     assert_eq!(
         reason,
-        "streams.toml:2: xyzzy is not an option; streams.toml:7: live: the value is true or false"
+        "streams.toml:2: xyzzy is not an option; streams.toml:7: live: the value must be true or false"
     );
 }
 

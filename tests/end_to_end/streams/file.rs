@@ -29,7 +29,7 @@ fn all_errors_are_reported_with_their_lines() {
         let finished = streams.run(options);
         assert_eq!(finished.code(), Some(1), "{finished}");
         let expected = [
-            "ERROR: usage: streams.toml:3: verbose concerns the complete process: use --verbose instead",
+            "ERROR: usage: streams.toml:3: verbose concerns the process: use --verbose on the command line",
             "ERROR: usage: streams.toml:8: segment-clok is not an option; did you mean segment-clock?",
             "ERROR: usage: streams.toml:13: segment-clock: invalid value 'soon' for \
              '--segment-clock <DURATION>': not a number of seconds or a duration such as 1h30m",
@@ -52,7 +52,7 @@ fn unusable_options_are_reported_together_with_invalid_values() {
     let expected = [
         "stream a: the stream has no output: add output = \"{name}.flv\"",
         "port: invalid value '70000' for '--port <PORT>': not a whole number from 0 to 65535",
-        "stream c: the stream has no url",
+        "stream c: the stream has no url: add url = \"rtmp://host/app/stream\"",
     ];
     assert_eq!(lines.len(), expected.len(), "{finished}");
     for (line, expected) in lines.iter().zip(expected) {
@@ -72,7 +72,10 @@ fn unusable_options_are_reported_with_their_lines() {
             "url = \"rtmp://h/a/x\"\noutput = \"-\"",
             "8: stream a: --output: standard output cannot be the output of one of several streams",
         ),
-        ("output = \"a.flv\"", "4: stream a: the stream has no url"),
+        (
+            "output = \"a.flv\"",
+            "4: stream a: the stream has no url: add url = \"rtmp://host/app/stream\"",
+        ),
         (
             "url = \"rtmp://h/a/x\"\noutput = \"a.flv\"\nsegment-clock = \"25h\"",
             "7: stream a: --segment-clock needs whole seconds, at most 24h",

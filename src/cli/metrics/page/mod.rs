@@ -59,7 +59,7 @@ struct View<'a> {
 impl fmt::Display for View<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let title = match self.totals.trouble {
-            0 => "all streams are well".to_owned(),
+            0 => "no stream has trouble".to_owned(),
             1 => "1 stream has trouble".to_owned(),
             count => format!("{count} streams have trouble"),
         };

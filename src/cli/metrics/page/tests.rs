@@ -53,7 +53,7 @@ fn each_stream_has_a_row_with_its_facts() {
         "the pipe lacks 7 frames (0.3 s)",
         "/recordings/cam-001.flv",
         "<strong>1</strong> playing",
-        "<title>rtmpull: all streams are well</title>",
+        "<title>rtmpull: no stream has trouble</title>",
     ] {
         assert!(page.contains(part), "{part} in {page}");
     }

@@ -159,7 +159,7 @@ fn tables<'a, 'i>(
                 problems.add(line, "write [[stream]], with two brackets".to_owned());
             }
             (key, _) => {
-                let why = format!("{key}: options belong into [defaults] or [[stream]]");
+                let why = format!("{key}: options belong in [defaults] or [[stream]]");
                 problems.add(line, why);
             }
         }

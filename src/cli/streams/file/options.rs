@@ -22,13 +22,13 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// Fails if there is none, or if it concerns the complete process.
+    /// Fails if there is none, or if it concerns the process.
     pub(super) fn find(&self, key: &str) -> Result<&Arg, String> {
         let arg = self.by_name(key).ok_or_else(|| self.unknown(key))?;
         let heading = arg.get_help_heading().unwrap_or_default();
         if !HEADINGS.contains(&heading) || EXCLUDED.contains(&key) {
             return Err(match self.is_of_process(heading, key) {
-                true => format!("{key} concerns the complete process: use --{key} instead"),
+                true => format!("{key} concerns the process: use --{key} on the command line"),
                 false => format!("{key} cannot be used for one of several streams"),
             });
         }

@@ -68,11 +68,11 @@ fn words(key: &str, value: &DeValue<'_>, values: Values) -> Result<Vec<String>, 
         (DeValue::Boolean(is_set), Values::None | Values::Optional) => {
             Ok(is_set.then(flag).into_iter().collect())
         }
-        (_, Values::None) => Err("the value is true or false".to_owned()),
+        (_, Values::None) => Err("the value must be true or false".to_owned()),
         (DeValue::Array(values), Values::Many) => {
             values.iter().map(|value| with(value.get_ref())).collect()
         }
-        (DeValue::Array(_), _) => Err("the option has one value, not a list".to_owned()),
+        (DeValue::Array(_), _) => Err("the option takes one value, not a list".to_owned()),
         _ => Ok(vec![with(value)?]),
     }
 }
@@ -91,7 +91,7 @@ fn text(value: &DeValue<'_>) -> Result<String, String> {
         DeValue::Datetime(time) => Ok(time.to_string()),
         DeValue::Boolean(_) => Err("the option needs a value, not true or false".to_owned()),
         DeValue::Array(_) | DeValue::Table(_) => {
-            Err("the value is a text, a number or a time".to_owned())
+            Err("the value must be a text, a number or a time".to_owned())
         }
     }
 }
@@ -118,7 +118,7 @@ pub(super) fn name(
             None
         }
         _ => {
-            problems.add(line, "name: the value is a text".to_owned());
+            problems.add(line, "name: the value must be a text".to_owned());
             None
         }
     }

@@ -107,15 +107,15 @@ fn errors_name_the_line_and_the_key() {
         ),
         (
             "[[stream]]\nname = 'a'\nverbose = true",
-            "3: verbose concerns the complete process: use --verbose instead",
+            "3: verbose concerns the process: use --verbose on the command line",
         ),
         (
             "[[stream]]\nname = 'a'\nheartbeat = 'x'",
-            "3: heartbeat concerns the complete process: use --heartbeat instead",
+            "3: heartbeat concerns the process: use --heartbeat on the command line",
         ),
         (
             "[[stream]]\nname = 'a'\nstreams = 'x'",
-            "3: streams concerns the complete process: use --streams instead",
+            "3: streams concerns the process: use --streams on the command line",
         ),
         (
             "[[stream]]\nname = 'a'\nrepair = 'x'",
@@ -131,7 +131,7 @@ fn errors_name_the_line_and_the_key() {
         ),
         (
             "[[stream]]\nname = 'a'\nlive = 'yes'",
-            "3: live: the value is true or false",
+            "3: live: the value must be true or false",
         ),
         (
             "[[stream]]\nname = 'a'\nurl = true",
@@ -139,11 +139,11 @@ fn errors_name_the_line_and_the_key() {
         ),
         (
             "[[stream]]\nname = 'a'\nurl = ['x']",
-            "3: url: the option has one value, not a list",
+            "3: url: the option takes one value, not a list",
         ),
         (
             "[[stream]]\nname = 'a'\nurl = {x = 1}",
-            "3: url: the value is a text, a number or a time",
+            "3: url: the value must be a text, a number or a time",
         ),
         (
             "[[stream]]\nname = 'a'\nflv = 'x'\noutput = 'y'",
@@ -154,14 +154,14 @@ fn errors_name_the_line_and_the_key() {
             "[[stream]]\nname = '../x'",
             "2: name: a name has up to 60 letters, digits, dots, hyphens and underscores, and starts with a letter or digit",
         ),
-        ("[[stream]]\nname = 5", "2: name: the value is a text"),
+        ("[[stream]]\nname = 5", "2: name: the value must be a text"),
         (
             "[[stream]]\nname = 'a'\n\n[[stream]]\nname = 'a'",
             "5: name: line 2 has the same name \"a\"",
         ),
         (
             "live = true",
-            "1: live: options belong into [defaults] or [[stream]]",
+            "1: live: options belong in [defaults] or [[stream]]",
         ),
         (
             "[stream]\nname = 'a'",

@@ -65,7 +65,7 @@ pub enum LoginError {
     #[error("the server requires a login scheme that is not supported (authmod={0})")]
     UnknownScheme(String),
     /// The server reported `nosuchuser`.
-    #[error("login failed: the server does not know the user")]
+    #[error("login failed: the server has no such user")]
     NoSuchUser,
     /// The server reported `authfailed`.
     #[error("login failed: user name and password do not match")]

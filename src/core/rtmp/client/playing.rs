@@ -43,7 +43,7 @@ impl Client {
         if let Some(announcement) = self.buffer_length.record_media(now, timestamp) {
             if announcement.gave_up_growing {
                 tracing::info!(
-                    "the server sends in real time, announcing a buffer of {} s",
+                    "the server sends in real time: announcing a buffer of {} s",
                     announcement.ms / 1000
                 );
             }
@@ -87,7 +87,7 @@ impl Client {
     pub(super) fn lengthen_buffer(&mut self, now: Instant) {
         if let Some(ms) = self.buffer_length.lengthen(now) {
             tracing::debug!(
-                "silence after a burst, announcing a buffer of {} s",
+                "silence after a burst: announcing a buffer of {} s",
                 ms / 1000
             );
             self.announce_buffer_length(ms);

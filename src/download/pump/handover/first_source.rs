@@ -170,7 +170,7 @@ impl Pump<'_> {
 
     /// Schedules the next probe after one that failed.
     pub(super) fn first_source_failed(&mut self, now: Instant, reason: &str) {
-        tracing::debug!("the first source is not used again yet: {reason}");
+        tracing::debug!("no return to the first source yet: {reason}");
         if let Some(first) = &mut self.handover.first_source {
             first.probe_later(now);
         }

@@ -144,7 +144,7 @@ fn each_session_has_its_own_nonce() {
 #[test]
 fn failed_login_gives_the_reason_without_the_user_name() {
     for (description, words) in [
-        ("nosuchuser&user=joe", "does not know the user"),
+        ("nosuchuser&user=joe", "has no such user"),
         ("authfailed&opaque=x&user=joe", "do not match"),
     ] {
         let description = format!("[ authmod=adobe ] : ?reason={description}");
