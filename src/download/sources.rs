@@ -95,16 +95,16 @@ impl<'a> Sources<'a> {
 
     /// Notes that media arrived from the source in use until `played` after the start of its attempt.
     ///
-    /// A source that plays only for a moment has failed nevertheless, or such sources would replace each other
-    /// without a wait.
+    /// A source that plays only for a moment counts as failed. Otherwise such sources would replace each other
+    /// without a delay.
     pub(super) fn note_media(&mut self, played: Duration) {
         if played >= SUCCESS {
             self.failed = 0;
         }
     }
 
-    /// Advances to the next source in turn. `session` is that of the source which failed. Returns whether the next
-    /// one has not failed since a source last played for a while, so that it is worth an attempt at once.
+    /// Advances to the next source in turn. `session` is the session of the failed source. Returns whether the next
+    /// source may be tried at once: it has not failed since a source last played for a while.
     pub(super) fn advance(&mut self, session: &Arc<Config>) -> bool {
         if self.is_first() {
             self.first_session.clone_from(session);

@@ -32,8 +32,8 @@ impl KeepPolicy {
 
 /// The finished segments in a manifest, and which of them are kept.
 ///
-/// Only a file that a line of the manifest names is deleted, and only if its size is the one in that line: a file of
-/// another size was changed or replaced since.
+/// A file is deleted only if a line of the manifest has its path and its size. Another size means that the file was
+/// changed or replaced.
 #[derive(Debug)]
 pub(super) struct Retention {
     policy: KeepPolicy,

@@ -65,7 +65,7 @@ impl Converter<'_> {
         Ok(None)
     }
 
-    /// Decides a search that is still running at the end of the input.
+    /// Ends a search that is undecided at the end of the input.
     pub(super) fn conclude_overlap(&mut self, now: Instant) -> Result<(), End> {
         let Overlap::Searching(matcher) = &mut self.overlap else {
             return Ok(());

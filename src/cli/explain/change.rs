@@ -157,7 +157,7 @@ impl Failed<'_> {
             Hint::UseLive => vec![Change::Live(true)],
             Hint::DropLive => vec![Change::Live(false)],
             Hint::DropStart => vec![Change::NoStart],
-            // Nothing that could be tried without knowing more.
+            // Only the user can act on these hints.
             Hint::CheckHost
             | Hint::TrustCertificate
             | Hint::LogIn
@@ -237,8 +237,8 @@ impl Failed<'_> {
         }
     }
 
-    /// Whether the change keeps what the user wanted: no secret loses its encryption, a proxy that the user named
-    /// is not bypassed, and the request differs.
+    /// Whether the change is permitted: it sends no secret with weaker encryption, does not bypass a proxy of the
+    /// command line, and changes the request.
     fn is_allowed(&self, change: &Change) -> bool {
         let session = &self.job.session;
         match change {

@@ -1,7 +1,7 @@
-//! Runs `--explain`: tries changes of a request that does not play, and prints what each one did.
+//! Runs `--explain`: tries changes of a request that does not play, and prints the result of each.
 //!
-//! The hints of a failed attempt determine the changes to try. A change of an attempt that got further than the
-//! attempts before it is tried first.
+//! The hints of a failed attempt determine the changes to try. If a changed request gets further than the request
+//! from which it is derived, its own changes are tried first; otherwise it is not changed further.
 
 mod attempt;
 mod change;
@@ -123,7 +123,7 @@ impl Explanation {
 #[derive(Debug)]
 struct Alternative {
     changes: Vec<Change>,
-    /// How far the attempt got from which it is derived.
+    /// Progress of the attempt from which this request is derived.
     parent: Option<Progress>,
 }
 
@@ -208,8 +208,8 @@ impl Search {
         Some(job)
     }
 
-    /// Queues the changes that the failure suggests: before the others if the attempt made progress, and none if
-    /// it did not.
+    /// Queues the changes that the failure suggests before the other changes. Queues none if the attempt got no
+    /// further than its parent.
     fn follow(&mut self, tried: &Tried, parent: Option<Progress>, job: &Job) {
         if parent.is_some_and(|parent| tried.progress <= parent) {
             return;

@@ -80,7 +80,8 @@ fn path(args: &Args) -> Result<&Path> {
     Ok(path)
 }
 
-/// Starts to receive the requests to read the file again, if the process records its streams.
+/// Starts to receive requests to read the file again. `None` if the process only checks the file, or reads it from
+/// standard input.
 fn hang_ups(args: &Args, path: &Path, runtime: &Runtime) -> Result<Option<HangUps>> {
     if args.streams.check || path == Path::new(STDOUT) {
         return Ok(None);

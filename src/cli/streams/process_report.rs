@@ -15,7 +15,8 @@ use crate::{
     download::Report,
 };
 
-/// Heartbeat and service manager. Silent streams do not concern them while the process works.
+/// Reports to the heartbeat file and the service manager. They cover the process, so a silent stream does not
+/// stop the watchdog messages.
 #[derive(Debug)]
 pub(super) struct ProcessReport {
     totals: Arc<Totals>,

@@ -173,7 +173,7 @@ impl<'a> Supervisor<'a> {
         self.finish()
     }
 
-    /// Whether a stream is recorded, or may follow.
+    /// Whether the process must continue: a stream is recorded, or a change of the file may start one.
     fn continues(&self) -> bool {
         let is_kept = self.args.streams.keep_running && !self.is_stopping;
         is_kept || self.recorded() > 0

@@ -35,7 +35,7 @@ impl DriftMeter {
     pub(super) fn add(&mut self, time_ms: i64, difference_us: i64) {
         let start_ms = *self.start_ms.get_or_insert(time_ms);
         let since_start = time_ms.saturating_sub(start_ms);
-        // Each round doubles the interval, so the number of rounds is at most that of the bits.
+        // Each round doubles the interval, so there are at most as many rounds as bits in the time.
         while self.interval(since_start) >= INTERVALS as i64 {
             self.halve();
         }
@@ -94,8 +94,8 @@ impl DriftMeter {
     }
 }
 
-/// Returns the slope between two points that are at least half of the span apart. Close points show the rounding
-/// of their times.
+/// Returns the slope between two points that are at least half of the span apart. Between closer points, the
+/// rounding of the times would dominate.
 fn slope(earlier: &Point, later: &Point, span_ms: i64) -> Option<f64> {
     let time_ms = later.time_ms.saturating_sub(earlier.time_ms);
     let is_distant = time_ms > 0 && time_ms >= span_ms.wrapping_div(2);

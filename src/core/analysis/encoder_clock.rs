@@ -14,8 +14,8 @@ pub(super) struct EncoderDelays {
 }
 
 impl EncoderDelays {
-    /// Adds a script message that arrived at `unix_ms`. Only its values decide whether they are a clock: they
-    /// must be plausible at this time.
+    /// Adds a script message that arrived at `unix_ms`. Its values count as a clock if they are plausible at this
+    /// time, whatever the name of the message is.
     pub(super) fn add(&mut self, name: &[u8], value: &Value, unix_ms: i64) {
         let Some((clock, delay_ms)) = delay(name, value, unix_ms) else {
             return;
@@ -48,7 +48,7 @@ impl EncoderDelays {
 }
 
 fn delay(name: &[u8], value: &Value, unix_ms: i64) -> Option<(EncoderClock, i64)> {
-    // Its dates are those of the recording or the encoder.
+    // Dates in onMetaData state when the recording was made or the encoder was built.
     if name == b"onMetaData" {
         return None;
     }
@@ -63,7 +63,7 @@ fn delay(name: &[u8], value: &Value, unix_ms: i64) -> Option<(EncoderClock, i64)
     })
 }
 
-/// Returns the delay by a time since 1970, in a date or in a member with the name of a clock.
+/// Returns the delay according to a time since 1970: a date, or a member with the name of a clock.
 fn absolute(members: &Object, unix_ms: i64) -> Option<i64> {
     let mut times = members.iter().filter_map(|(name, value)| match value {
         Value::Date { unix_ms, .. } => Some(*unix_ms),

@@ -178,8 +178,8 @@ pub struct FrameRateFacts {
     pub median_step_ms: u64,
     /// Number of steps between two frames.
     pub steps: u64,
-    /// Number of steps that differ by more than the rounding from the step of the nominal rate, or else from
-    /// the median step.
+    /// Number of steps that differ from the step of the nominal rate by more than the rounding. Without a nominal
+    /// rate, they are compared with the median step.
     pub odd_steps: u64,
 }
 
@@ -355,8 +355,8 @@ pub struct Health {
     pub malformed_messages: Option<u64>,
 }
 
-/// Lateness of the frames in milliseconds, after the burst at the start. The frame with the smallest delay
-/// among those of the last seconds is not late.
+/// Lateness of the frames in milliseconds, after the burst at the start. It is measured from the frame with the
+/// smallest delay in the last seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Jitter {
     /// Median.

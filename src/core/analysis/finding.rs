@@ -96,7 +96,7 @@ impl fmt::Display for Finding {
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// A property that some users want to know.
+    /// A property that may matter to some users.
     Info,
     /// Some players or recorders handle the stream badly.
     Warning,

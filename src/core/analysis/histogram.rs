@@ -71,8 +71,7 @@ impl Histogram {
         self.largest_ms
     }
 
-    /// Returns the shortest time of the bin below whose end this percentage of the times lies. `None` without
-    /// times.
+    /// Returns the start of the first bin up to whose end this percentage of the times lies. `None` without times.
     pub(super) fn percentile_ms(&self, percent: u64) -> Option<u64> {
         let rank = self.count.saturating_mul(percent).div_ceil(100);
         let mut seen = 0_u64;

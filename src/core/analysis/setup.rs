@@ -211,5 +211,5 @@ fn body_of<'a>(media: &MediaTrack<'a>) -> &'a [u8] {
     }
 }
 
-/// Number of frames from which a setup is read. A codec that MP4 does not know has none.
+/// Number of frames in which a setup is searched for. A codec without a form in MP4 has no setup.
 const MAX_TRIES: u32 = 8;

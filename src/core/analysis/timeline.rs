@@ -19,8 +19,8 @@ pub(super) struct Timeline {
 }
 
 impl Timeline {
-    /// Returns the time of a frame in milliseconds. The first frame keeps the value of its timestamp. The time of
-    /// a later frame is the nearest one to the frame before.
+    /// Returns the time of a frame in milliseconds. The first frame keeps the value of its timestamp. A later
+    /// timestamp may have wrapped, so it becomes the time nearest to the previous frame.
     pub(super) fn time_ms(&mut self, time: MediaTime) -> i64 {
         let timestamp = match time {
             MediaTime::Timestamp(timestamp) => Timestamp(timestamp),
@@ -137,7 +137,8 @@ impl Path {
         self.elapsed_ms
     }
 
-    /// Returns the irregular timestamps. Of the gaps, only one before the latest frame is included.
+    /// Returns the irregular timestamps. Confirmed gaps are counted as steps, so only an unconfirmed gap before the
+    /// latest frame is included.
     pub(super) fn facts(&self) -> TimestampFacts {
         let mut facts = self.facts;
         if let Some(suspect) = self.suspect {

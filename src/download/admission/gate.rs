@@ -91,7 +91,7 @@ impl Gate {
     }
 
     /// Starts or extends the back-off of a server, for a connection that began and failed at these times. A
-    /// connection that began before the latest failure proves nothing new.
+    /// connection that began before the latest failure does not extend it.
     pub(super) fn failed(
         &mut self,
         host: &str,
@@ -120,7 +120,7 @@ impl Gate {
         self.failing.insert(host.to_owned(), failing);
     }
 
-    /// Forgets servers that nothing tries any more. Redirects may name any number of servers.
+    /// Removes servers to which no download connects any longer, because redirects may name any number of servers.
     fn forget_old(&mut self, now: Instant) {
         self.failing.retain(|_, failing| {
             let age = now.saturating_duration_since(failing.since);

@@ -460,7 +460,7 @@ fn after_connect(
     let is_refused = matches!(end, Some(End::Refused(_)));
     let is_missing = matches!(end, Some(End::NotFound(_)));
     let has_started = facts.is_playing || facts.is_recorded;
-    // A server that has started the stream knows its name and accepts the client.
+    // A server that has started the stream has accepted the stream name and the client.
     let check_playpath = (!has_started).then(|| attempted.check_playpath());
     let not_published = attempted.not_published();
     let not_published = not_published.filter(|_| !facts.is_recorded && !is_refused);

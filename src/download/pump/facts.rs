@@ -151,11 +151,11 @@ impl Pump<'_> {
         self.is_live_requested || self.has_media && !is_called_recorded
     }
 
-    /// Whether the ending is judged like that of a live stream, whatever the server calls it. Some
-    /// servers call every stream recorded, and encoders that play a file announce its duration.
+    /// Whether the ending counts as that of a live stream, even if the server announces a recorded one. Some
+    /// servers announce every stream as recorded, and encoders that play a file announce its duration.
     ///
-    /// A recorded stream that arrives in real time from the start is judged the same, because the
-    /// two cannot be distinguished.
+    /// A recorded stream that arrives in real time from the start also counts as live, because the two
+    /// cannot be distinguished.
     pub(super) fn behaves_like_live(&self) -> bool {
         let has_duration = self.duration_ms.is_some();
         self.has_media && (self.is_published || !has_duration || self.arrival_speed.is_real_time())

@@ -112,8 +112,8 @@ impl RecordingHistory {
 }
 
 impl Silence {
-    /// Returns the length of the silence. A server whose clock advanced by the time of the monotonic clock
-    /// shows that the computer was not suspended, and that the wall clock was set.
+    /// Returns the length of the silence. If the server's clock advanced as far as the monotonic clock, the
+    /// computer was not suspended, and the wall clock was set.
     fn length(self, by_server_ms: Option<i64>) -> Duration {
         let is_set = by_server_ms.is_some_and(|ms| ms > 0 && is_plausible(self.waited, ms));
         if is_set {

@@ -1,7 +1,7 @@
 //! Probe of an FLV or MP4 file, without the network.
 //!
-//! A file is read once from start to end. An MP4 file is read by its tables, and of its media only what the setup
-//! of a decoder needs. The memory does not depend on the length of the file.
+//! An FLV file is read once from start to end. Of an MP4 file, the tables are read, and only the media that contains
+//! the setup of a decoder. The memory does not depend on the length of the file.
 //!
 //! | module | contents |
 //! | --- | --- |

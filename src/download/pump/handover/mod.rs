@@ -166,7 +166,7 @@ impl Handover {
 }
 
 impl Pump<'_> {
-    /// Handles a request of the server, an event on the new connection, and what is due. Returns the
+    /// Handles a request of the server, an event on the new connection, and expired timers. Returns the
     /// move once the recording continues with the new connection.
     pub(super) fn advance_handover(
         &mut self,

@@ -11,8 +11,8 @@ pub(super) struct RequestLimit {
 }
 
 impl RequestLimit {
-    /// Counts a request. Returns the time at which to obey it: at once for the first one, then after 1,
-    /// 2, 4 … 64 s. Returns `None` if there were too many requests.
+    /// Counts a request. Returns the time at which the move starts: at once for the first request, then after
+    /// 1, 2, 4 … 64 s. Returns `None` if there were too many requests.
     pub(super) fn admit(&mut self, now: Instant) -> Option<Instant> {
         let quiet = self.latest.map(|at| now.saturating_duration_since(at));
         if quiet.is_none_or(|quiet| quiet >= QUIET_PERIOD) {
