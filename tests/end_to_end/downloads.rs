@@ -218,7 +218,7 @@ fn pings_are_answered() {
 
 /// Without a longer announcement, each refill asks for 3 s more, and the file takes 12 refills.
 #[test]
-fn silence_after_a_burst_gets_the_rest_with_the_next_refill() {
+fn silence_after_a_burst_announces_a_large_buffer() {
     let clip = Clip::repeated_sample(18, 3_000);
     let every = Duration::from_millis(1_500);
     let pace = Pace::Refilled {

@@ -246,7 +246,7 @@ fn cut_session_keeps_the_received_media() {
 }
 
 #[test]
-fn misaligned_secret_is_retried_with_fresh_keys() {
+fn misaligned_secret_is_retried_with_new_keys() {
     let server = Server::start(Config {
         handshake: Handshake::flawed(HandshakeFlaw::LeftAlignedSecret),
         faulty_connections: 1,

@@ -384,7 +384,7 @@ fn progress_leads_to_further_changes() {
 }
 
 #[test]
-fn what_cannot_be_tried_is_a_remedy() {
+fn hints_that_cannot_be_tried_are_remedies() {
     let missing = |missing| Config {
         missing,
         ..Config::default()

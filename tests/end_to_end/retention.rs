@@ -157,7 +157,7 @@ fn segments_are_deleted_by_age_while_the_recording_runs() {
 }
 
 #[test]
-fn current_segment_stays_even_if_no_other_may() {
+fn current_segment_is_never_deleted() {
     let server = server(|clip| Stream::live(clip).paced(Pace::Speed(3.0)));
     let folder = Folder::new();
     let options = ["--live", "--republish-wait", "0", "--keep-size", "1"];

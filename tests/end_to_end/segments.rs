@@ -140,7 +140,7 @@ fn rtmpdump_name_disables_name_templates() {
 }
 
 #[test]
-fn existing_files_are_skipped_by_the_numbering() {
+fn numbering_skips_existing_files() {
     let server = Server::start(Config::serving(Stream::recorded_sample()));
     let job = SegmentJob::new("cam-%d.flv").with_options(&["--segment-time", "1"]);
     let existing = job.folder.path().join("cam-2.flv");

@@ -97,7 +97,7 @@ fn a_dumb_terminal_gets_lines() {
 }
 
 #[test]
-fn another_locale_gets_ascii() {
+fn locale_without_utf8_gets_ascii() {
     let tmux = require!(Tmux::find());
     let server = Server::start(slow());
     let (mut command, _folder) = download(&server.url("clip"), &["-R"]);

@@ -184,7 +184,7 @@ fn forward_request(site: &Site, mut socket: &TcpStream) -> std::io::Result<Vec<u
 }
 
 #[test]
-fn the_page_refreshes_by_script_and_is_complete_without() {
+fn page_is_complete_without_scripts_and_refreshes_with_them() {
     let chromium = require!(Chromium::find());
     let site = Arc::new(Site::start());
     site.registry.open("early");

@@ -486,7 +486,7 @@ fn tee_combines_all_formats_with_segments() {
 }
 
 #[test]
-fn existing_files_are_skipped_by_the_numbering() {
+fn numbering_skips_existing_files() {
     for format in FORMATS {
         let server = Server::start(Config::serving(Stream::recorded_sample()));
         let job = Job::new(format, "cam-%d").options(&["--segment-time", "1"]);

@@ -76,7 +76,7 @@ fn recordings_of_rtmpull_are_recognized_in_every_state() {
 }
 
 #[test]
-fn killed_recordings_can_be_mended() {
+fn killed_recordings_are_reported_as_repairable() {
     let ffmpeg = require!(Ffmpeg::find());
     let stream = Stream::live(Clip::repeated_sample(10, 3_100));
     let server = Server::start(Config::serving(stream));

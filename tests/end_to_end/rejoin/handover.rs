@@ -93,7 +93,7 @@ fn request_without_tc_url_moves_to_the_same_server() {
 
 /// Without retries, the frames are remembered from the request on.
 #[test]
-fn move_needs_no_retries() {
+fn move_does_not_require_retries() {
     let clip = unique_clip(600, 25);
     let without_retries = ["-v", "--retry", "0", "--republish-wait", "0"];
     for options in [&without_retries[..], &[]] {

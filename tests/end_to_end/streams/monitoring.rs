@@ -77,7 +77,7 @@ fn metrics_follow_all_streams_across_a_reload_and_a_lost_server() {
 }
 
 #[test]
-fn a_small_terminal_folds_healthy_streams_and_keeps_failed_ones() {
+fn a_small_terminal_counts_healthy_streams_and_lists_failed_ones() {
     let tmux = require!(Tmux::find());
     let server = Server::start(Config::serving(live()));
     let defaults = "live = true\noutput = \"{name}.flv\"\nretry = 50";
