@@ -56,7 +56,7 @@ pub(in crate::output) fn note(operation: Operation, file: &Path, took: Duration)
     let mut slow = SLOW.lock().unwrap_or_else(PoisonError::into_inner);
     let disk = disk_of(file);
     let (now, wall) = (Instant::now(), Timestamp::now());
-    let known = slow.get_mut(&disk).filter(|episode| episode.goes_on(now));
+    let known = slow.get_mut(&disk).filter(|episode| episode.continues(now));
     if let Some(episode) = known {
         episode.add(now, took);
         return;
@@ -102,7 +102,7 @@ impl Episode {
         }
     }
 
-    fn goes_on(&self, now: Instant) -> bool {
+    fn continues(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.latest) < QUIET_PERIOD
     }
 
@@ -171,13 +171,13 @@ mod tests {
     fn repetitions_are_counted_until_a_quiet_period() {
         let now = Instant::now();
         let mut episode = Episode::new(Timestamp::UNIX_EPOCH, now, Duration::from_secs(2));
-        assert!(episode.goes_on(now + QUIET_PERIOD / 2));
+        assert!(episode.continues(now + QUIET_PERIOD / 2));
         for seconds in [3, 9, 4] {
             episode.add(now + QUIET_PERIOD / 2, Duration::from_secs(seconds));
         }
         assert_eq!((episode.more, episode.longest), (3, Duration::from_secs(9)));
-        assert!(episode.goes_on(now + QUIET_PERIOD));
-        assert!(!episode.goes_on(now + QUIET_PERIOD * 2));
+        assert!(episode.continues(now + QUIET_PERIOD));
+        assert!(!episode.continues(now + QUIET_PERIOD * 2));
     }
 
     #[test]
