@@ -130,7 +130,7 @@ fn alert_received(alert: AlertDescription, host: &str) -> String {
             NOTHING_IN_COMMON.to_owned()
         }
         AlertDescription::UnrecognisedName => {
-            format!("the server does not know the name {host:?}")
+            format!("the server does not recognize the name {host:?}")
         }
         AlertDescription::CertificateRequired => {
             "the server requires a client certificate, which is not supported".to_owned()

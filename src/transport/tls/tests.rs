@@ -323,7 +323,7 @@ async fn servers_without_compatible_tls_are_described() {
     );
     assert_eq!(
         diagnosis_of(&alert(112)).await,
-        "the server does not know the name \"localhost\""
+        "the server does not recognize the name \"localhost\""
     );
     assert_eq!(
         diagnosis_of(&alert(80)).await,
