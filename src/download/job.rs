@@ -50,7 +50,7 @@ pub struct Job {
     pub gap: GapPolicy,
     /// Whether output times are the server's timestamps.
     pub keep_timestamps: bool,
-    /// Other splits of the URL path, tried in turn if the server does not know the app or the
+    /// Other splits of the URL path, tried in turn if the server does not have the app or the
     /// stream.
     pub candidates: Vec<Candidate>,
     /// Sources that take over if the first one is lost.

@@ -196,7 +196,7 @@ fn is_missing(ending: Ending, cause: &EndCause, facts: &Facts) -> bool {
 
 /// Whether the connection was lost or could not be made.
 ///
-/// A live stream that stays silent on a new connection has no publisher any more. Only an unlimited
+/// A live stream that stays silent on a new connection no longer has a publisher. Only an unlimited
 /// series (`is_unlimited`) waits for it.
 fn is_lost(ending: Ending, cause: &EndCause, facts: &Facts, is_unlimited: bool) -> bool {
     match ending {

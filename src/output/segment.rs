@@ -246,7 +246,7 @@ impl Segment {
         self.file.muxer_mut().admit(info, body)
     }
 
-    /// Whether the message needs tracks that the file cannot get any more.
+    /// Whether the message needs tracks that can no longer be added to the file.
     pub(super) fn needs_new_setup(&self, info: FrameInfo, body: &[u8]) -> bool {
         self.file.muxer().needs_new_setup(info, body)
     }

@@ -279,7 +279,7 @@ const MAX_SLICES: usize = 128;
 /// Longest time that a message is queued. If rtmpull is killed, the queued messages are lost.
 const MAX_WAIT: Duration = Duration::from_millis(500);
 
-/// Time of one track after which the other one is not expected any more.
+/// Time of one track after which the other one is no longer expected.
 const MAX_TRACK_WAIT_MS: u64 = 500;
 
 /// The same in bytes, for streams whose clock stands still.

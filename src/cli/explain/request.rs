@@ -97,7 +97,7 @@ impl Request {
         option.value.as_mut()
     }
 
-    /// Whether the request may contain a secret: a login, a token, or a query, whose meaning only the server knows.
+    /// Whether the request may contain a secret: a login, a token, or a query, whose meaning depends on the server.
     pub(super) fn has_secrets(&self) -> bool {
         self.options.iter().any(|option| {
             let value = option.value.as_ref().map(|value| value.to_string_lossy());

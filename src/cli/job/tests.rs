@@ -502,7 +502,7 @@ fn other_splits_are_alternatives_unless_one_is_chosen() {
         places(&["rtmp://h/mystream?x"]),
         [place("", "mystream?x", "rtmp://h:1935/")]
     );
-    // Most servers know the app without the slash.
+    // Most servers have the app without the slash.
     assert_eq!(
         places(&["rtmp://h/a/", "-y", "x"]),
         [place("a", "x", "rtmp://h:1935/a")]

@@ -84,7 +84,7 @@ enum State {
     },
     /// The stream finishes its file because its options changed, or because it was removed from the file.
     Leaving {
-        /// How it continues.
+        /// The stream with its new options; `None` if it was removed from the file.
         next: Option<Box<Planned>>,
     },
     Ended,

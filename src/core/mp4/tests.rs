@@ -47,7 +47,7 @@ pub(super) fn options(layout: Layout, fragment_ms: u64) -> Options {
         leaves_out_late_tracks: false,
         description: Description {
             created: 1_700_000_000,
-            // mp4-atom does not know titles.
+            // mp4-atom does not support titles.
             title: None,
             ..Description::default()
         },

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::{chunk, handshake};
 
-/// A protocol violation by the peer. The connection cannot be used any more.
+/// A protocol violation by the peer. The connection can no longer be used.
 #[derive(Debug, Error)]
 pub enum Error {
     /// The peer's bytes are not a handshake, or not one that the client supports.

@@ -290,7 +290,7 @@ fn assert_audio(audio: &AudioDescription, stream: &Value) {
         let speakers = audio.speakers.map(|speakers| speakers.to_string());
         assert_eq!(speakers.as_deref(), Some(layout), "{stream}");
     }
-    // ffprobe does not know the profile in some fragmented files.
+    // ffprobe does not report the profile of some fragmented files.
     if let Some(profile) = stream["profile"].as_str()
         && stream["codec_name"] == "aac"
     {

@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// A live stream that goes on for longer than any probe.
+/// A live stream that is longer than any probe.
 fn endless() -> Server {
     let stream = Stream {
         pace: Pace::Speed(1.0),

@@ -65,7 +65,7 @@ fn joined(parts: [Option<String>; 3]) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(" "))
 }
 
-/// Returns a positive number. Encoders send 0 for what they do not know.
+/// Returns a positive number. Encoders send 0 for unknown values.
 fn number(metadata: &Object, name: &str) -> Option<f64> {
     let number = metadata.get(name)?.as_number()?;
     (number.is_finite() && number > 0.0 && number < MAX_NUMBER).then_some(number)

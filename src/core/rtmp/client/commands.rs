@@ -243,7 +243,7 @@ impl Client {
             _ if self.state.is_before_media() && Meaning::of(&status).is_refusal() => {
                 self.refused(&status);
             }
-            // Most servers do not know all calls that some servers require.
+            // Most servers do not support all calls that some servers require.
             _ => tracing::debug!("error of the server ignored: {status}"),
         }
     }

@@ -15,7 +15,7 @@ use crate::{
     download::Resume,
 };
 
-/// A recorded file that is to be continued, until the stream contains its end.
+/// A recorded file, until the stream contains its end and the recording continues.
 #[derive(Debug)]
 pub(in crate::download) struct RecordedRejoin {
     recording: ExistingRecording,

@@ -216,7 +216,7 @@ fn refused_pause_is_ended_and_not_tried_again() {
     conversation.events();
     buffer_empty(&mut conversation);
     assert_eq!(conversation.sent(), []);
-    // The silence timeout is not halved any more.
+    // The silence timeout is no longer halved.
     assert_eq!(conversation.advance(SECOND * 29).len(), 0);
     let mut events = conversation.advance(SECOND);
     assert_eq!(end(events.remove(0)), End::TimedOut(Timeout::Silence));

@@ -23,7 +23,7 @@ pub enum SignatureCipher {
 
 impl SignatureCipher {
     /// Returns the cipher for `version`, the value of S0; `None` for a type that is not publicly
-    /// known. Type 10 exists, but only Adobe knows it.
+    /// known. Type 10 exists, but is not documented.
     pub fn of_version(version: u8) -> Option<Self> {
         Some(match version {
             6 => Self::None,
