@@ -237,7 +237,7 @@ impl<'a> Supervisor<'a> {
         if let Some(events) = events {
             let events = Arc::new(events.for_stream(name));
             if let Some(mut event) = start.event.take() {
-                // The secrets of the streams below it in the file are known now.
+                // The event was created before the secrets of all streams were known.
                 event.url = screen.redacted(&event.url);
                 event.output = screen.redacted(&event.output);
                 events.write(&Event::Start(*event));
