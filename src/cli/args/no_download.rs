@@ -49,6 +49,13 @@ impl NoDownload {
 
 /// Returns the reason why a command line is rejected, in one line.
 pub(super) fn message(kind: ErrorKind, error: &clap::Error) -> String {
+    if kind == ErrorKind::MissingRequiredArgument
+        && let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg)
+    {
+        // clap does not name the option that needs them.
+        let missing = missing.join(" and ");
+        return format!("add {missing}, which another option needs");
+    }
     first_paragraph(error) + &hint(kind, error).unwrap_or_default()
 }
 

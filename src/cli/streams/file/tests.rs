@@ -174,7 +174,7 @@ fn errors_name_the_line_and_the_key() {
         ),
         (
             "[[stream]]\nname = 'a'\ncapture-size = '1M'",
-            "1: stream a: the following required arguments were not provided: --capture <FILE>",
+            "1: stream a: add --capture <FILE>, which another option needs",
         ),
     ];
     for (text, expected) in cases {
