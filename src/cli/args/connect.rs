@@ -8,12 +8,12 @@ use super::values;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connect parameters")]
 pub struct ConnectArgs {
-    /// URL of the SWF player to send to the server as swfUrl
+    /// Send this URL of the SWF player as swfUrl
     #[arg(short, long = "swfUrl", value_name = "URL", allow_hyphen_values = true)]
     #[arg(value_parser = values::text())]
     pub swf_url: Option<String>,
 
-    /// URL of the web page to send to the server as pageUrl
+    /// Send this URL of the web page as pageUrl
     #[arg(
         short,
         long = "pageUrl",
@@ -23,12 +23,12 @@ pub struct ConnectArgs {
     #[arg(value_parser = values::text())]
     pub page_url: Option<String>,
 
-    /// URL of the app to send to the server as tcUrl [default: derived from the stream URL]
+    /// Send this URL of the app as tcUrl [default: derived from the stream URL]
     #[arg(short, long = "tcUrl", value_name = "URL", allow_hyphen_values = true)]
     #[arg(value_parser = values::text())]
     pub tc_url: Option<String>,
 
-    /// Flash Player version to send to the server [default: "LNX 10,0,32,18" on Linux]
+    /// Send this version of Flash Player [default: "LNX 10,0,32,18" on Linux]
     #[arg(
         short,
         long = "flashVer",
@@ -38,7 +38,7 @@ pub struct ConnectArgs {
     #[arg(value_parser = values::text())]
     pub flash_ver: Option<String>,
 
-    /// Stream name for FCSubscribe, sent before playing [default: the playpath with --live]
+    /// Send FCSubscribe with this stream name before playing [default: the playpath with --live]
     #[arg(short = 'd', long, value_name = "NAME", allow_hyphen_values = true)]
     #[arg(value_parser = values::text())]
     pub subscribe: Option<String>,

@@ -17,7 +17,7 @@ pub struct ConnectionArgs {
     #[arg(short = '6', long, overrides_with = "ipv4")]
     pub ipv6: bool,
 
-    /// Buffer length in milliseconds to announce to the server [default: a few seconds, growing]
+    /// Announce a buffer of this length in milliseconds [default: a few seconds, growing]
     ///
     /// Servers send about this much media ahead of real time. If the buffer is large, some servers drop
     /// frames that a slow connection cannot carry.
@@ -25,7 +25,7 @@ pub struct ConnectionArgs {
     #[arg(allow_hyphen_values = true, value_parser = values::number)]
     pub buffer: Option<u32>,
 
-    /// Receive a recorded stream at the pace of the server: do not speed it up with pause/unpause
+    /// Receive a recorded stream at the pace of the server, without pause/unpause
     #[arg(short = 'R', long)]
     pub realtime: bool,
 
@@ -48,13 +48,13 @@ pub struct ConnectionArgs {
     )]
     pub proxy: Option<String>,
 
-    /// RTMP handshake to offer
+    /// Offer this kind of RTMP handshake
     #[arg(long, value_name = "KIND", default_value = "auto", value_parser = values::handshake())]
     pub handshake: Mode,
 
     /// Continue without encryption if an rtmpe server does not encrypt
     ///
-    /// Without this option, that is an error. With it, rtmpull logs a warning and continues.
+    /// Without this option, the download fails. With it, rtmpull logs a warning and continues.
     #[arg(long)]
     pub allow_plain: bool,
 

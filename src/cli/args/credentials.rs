@@ -10,26 +10,26 @@ use super::values;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Authentication")]
 pub struct CredentialArgs {
-    /// Text to append to the connect command as authentication
+    /// Append this text to the connect command as authentication
     #[arg(short = 'u', long, value_name = "TEXT", allow_hyphen_values = true)]
     #[arg(value_parser = values::text())]
     pub auth: Option<String>,
 
-    /// Key to answer the SecureToken of the server
+    /// Answer the SecureToken challenge of the server with this key
     #[arg(short = 'T', long, value_name = "KEY", allow_hyphen_values = true)]
     #[arg(value_parser = values::text())]
     pub token: Option<String>,
 
-    /// Usher token for the servers of Justin.tv
+    /// Send this Usher token, for the servers of Justin.tv
     #[arg(short = 'j', long, value_name = "TEXT", allow_hyphen_values = true)]
     #[arg(value_parser = values::text())]
     pub jtv: Option<String>,
 
-    /// User name to log in with, instead of the one in the URL
+    /// Log in as this user instead of the one in the URL
     #[arg(long, value_name = "NAME", allow_hyphen_values = true, value_parser = values::text())]
     pub user: Option<String>,
 
-    /// Password to log in with; the process list shows it to other users
+    /// Log in with this password; the process list shows it to other users
     #[arg(
         long,
         value_name = "TEXT",

@@ -23,11 +23,11 @@ pub struct LimitArgs {
 
     /// Stop at this time: 20:15, "2026-11-22 20:15" or 2026-11-22T20:15:00+01:00
     ///
-    /// A time without an offset is local. A time of day is its next occurrence.
+    /// A time without an offset is local. A time of day means its next occurrence.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub until: Option<Until>,
 
-    /// Stop with an error when the disk of the recording has less free space than this, such as 1GB
+    /// Stop with an error when the disk has less free space than this, such as 1GB
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true, value_parser = values::size)]
     pub min_free: Option<u64>,
 }

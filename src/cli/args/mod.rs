@@ -65,8 +65,8 @@ use crate::{
 
 /// Download recorded and live RTMP streams to FLV or MP4 files
 ///
-/// The file plays however the download ends. The last line on standard error and the exit code report how
-/// it ended.
+/// The file plays even if the download ends early. The last line on standard error and the exit code report
+/// how the download ended.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "rtmpull",
@@ -78,10 +78,10 @@ use crate::{
     override_usage = "rtmpull [OPTIONS] <URL> [-o <FILE>]"
 )]
 pub struct Args {
-    /// Stream to download, such as rtmp://host/app/stream
+    /// Download this stream, such as rtmp://host/app/stream
     ///
-    /// The path is split into app and stream name. If it has three or more components, the first two are
-    /// the app; otherwise the first one is. If the server does not have that stream, rtmpull tries the
+    /// rtmpull splits the path into app and stream name. If the path has three or more components, the first
+    /// two are the app; otherwise the first one is. If the server does not have that stream, rtmpull tries the
     /// other splits. --app and --playpath set app and stream name exactly.
     ///
     /// Options of librtmp may follow the URL in the same argument; see --url.
@@ -89,13 +89,13 @@ pub struct Args {
     #[arg(value_parser = values::text())]
     pub stream: Option<String>,
 
-    /// Stream to download; the same as the URL argument, for compatibility with rtmpdump
+    /// Download this stream; the same as the URL argument, for compatibility with rtmpdump
     #[arg(short, long, value_name = "URL", value_hint = ValueHint::Url, help_heading = "Stream")]
     #[arg(allow_hyphen_values = true)]
     #[arg(value_parser = values::text())]
     pub rtmp: Option<String>,
 
-    /// Stream to download, with librtmp options: "rtmp://host/app/stream live=1 swfUrl=URL"
+    /// Download this stream with librtmp options: "rtmp://host/app/stream live=1 swfUrl=URL"
     ///
     /// The options follow the URL as KEY=VALUE, separated by spaces. The keys are app, playpath, tcUrl,
     /// swfUrl, pageUrl, flashVer, conn, subscribe, live, playlist, start and stop (in milliseconds),
@@ -109,35 +109,35 @@ pub struct Args {
     /// Record a live stream until it ends or you press Ctrl-C
     ///
     /// Without this option, rtmpull asks for a live stream first and for a recorded stream second. With
-    /// this option, it asks for a live stream only, Ctrl-C ends the recording with exit code 0, and lost
-    /// connections are retried; see --retry.
+    /// this option, it asks for a live stream only, exits with 0 after Ctrl-C, and reconnects after a lost
+    /// connection; see --retry.
     #[arg(short = 'v', long, help_heading = "Stream")]
     pub live: bool,
 
-    /// Server to connect to, instead of the one in the URL
+    /// Connect to this server instead of the one in the URL
     #[arg(short = 'n', long, value_name = "NAME", value_hint = ValueHint::Hostname)]
     #[arg(help_heading = "Stream", allow_hyphen_values = true)]
     pub host: Option<String>,
 
-    /// Port to connect to, instead of the one in the URL; 0 is the default port of the protocol
+    /// Connect to this port instead of the one in the URL; 0 is the default port of the protocol
     #[arg(short = 'c', long, value_name = "PORT", help_heading = "Stream")]
     #[arg(allow_hyphen_values = true, value_parser = values::port)]
     pub port: Option<u16>,
 
-    /// Protocol, instead of the scheme of the URL: rtmp, rtmpt, rtmpe, rtmpte, rtmps or rtmpts
+    /// Use this protocol instead of the scheme of the URL: rtmp, rtmpt, rtmpe, rtmpte, rtmps or rtmpts
     ///
     /// The numbers 0 to 5 of rtmpdump stand for the same protocols in this order.
     #[arg(short = 'l', long, value_name = "NAME", help_heading = "Stream")]
     #[arg(allow_hyphen_values = true, value_parser = values::scheme)]
     pub protocol: Option<Scheme>,
 
-    /// App on the server, instead of the one in the URL
+    /// Use this app on the server instead of the one in the URL
     #[arg(short, long, value_name = "NAME", help_heading = "Stream")]
     #[arg(allow_hyphen_values = true)]
     #[arg(value_parser = values::text())]
     pub app: Option<String>,
 
-    /// Stream name, instead of the one in the URL; sent exactly as given
+    /// Play this stream name instead of the one in the URL; rtmpull sends it unchanged
     #[arg(short = 'y', long, value_name = "NAME", help_heading = "Stream")]
     #[arg(allow_hyphen_values = true)]
     #[arg(value_parser = values::text())]
@@ -155,7 +155,7 @@ pub struct Args {
 
     /// Stop this far into the stream: seconds, or a duration such as 1h30m
     ///
-    /// The server is asked to stop there. Media that it sends beyond this time is not recorded.
+    /// rtmpull asks the server to stop there, and does not record later media.
     #[arg(
         short = 'B',
         long = "stop",
@@ -177,8 +177,8 @@ pub struct Args {
     /// The name may contain {host}, {app} and {stream}, a counter, and the local time: %d is the number of the
     /// segment (%03d pads it with zeros), %Y %m %e are year, month and day of the month, %H %M %S are hour,
     /// minute and second, %y %j %I %p %F %T %s %z are as in date(1), and %% is a percent sign. A name with a
-    /// counter or a time never replaces a file: if the file exists, a number is added. A name with any other
-    /// percent sign is used literally.
+    /// counter or a time never replaces a file: if the file exists, rtmpull adds a number. If a name contains any
+    /// other percent sign, rtmpull uses the complete name literally.
     #[arg(short = 'o', long = "flv", value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(visible_alias = "output")]
     #[arg(help_heading = "Recording", allow_hyphen_values = true)]
@@ -186,9 +186,9 @@ pub struct Args {
 
     /// Continue the recording in the output file
     ///
-    /// rtmpull compares the stream with the end of the file and appends what is missing. A file that holds a
-    /// different stream is refused and stays unchanged. If the file does not exist, the download starts at
-    /// the beginning. For live streams, use --append.
+    /// rtmpull compares the stream with the end of the file and appends the missing frames. It refuses a file of
+    /// a different stream, which stays unchanged. If the file does not exist, the download starts at the
+    /// beginning. For live streams, use --append.
     #[arg(short = 'e', long, help_heading = "Recording")]
     pub resume: bool,
 
@@ -199,10 +199,10 @@ pub struct Args {
     #[arg(long, help_heading = "Recording", conflicts_with_all = ["append", "resume"])]
     pub overwrite: bool,
 
-    /// Continue the recording in the output file, also of a live stream
+    /// Continue the recording in the output file, even of a live stream
     ///
-    /// Frames that the file already holds are not written again. If the stream does not continue the end of
-    /// the file, the time in between is a gap; see --gap. If the file does not exist, it is created.
+    /// rtmpull does not repeat frames that the file already contains. If the stream no longer contains the end
+    /// of the file, the missing time is a gap; see --gap. If the file does not exist, rtmpull creates it.
     #[arg(long, help_heading = "Recording")]
     pub append: bool,
 
@@ -216,14 +216,13 @@ pub struct Args {
     #[arg(allow_hyphen_values = true, value_parser = values::number)]
     pub skip: Option<u32>,
 
-    /// Write a plain FLV file, without keyframe index and without rewriting anything
+    /// Write a plain FLV file without a keyframe index, with the same bytes as a pipe
     ///
-    /// The file holds what a pipe would receive. --repair can add an index later. An MP4 file stays
-    /// fragmented.
+    /// rtmpull only appends to the file. --repair can add an index later. An MP4 file stays fragmented.
     #[arg(long, help_heading = "Recording")]
     pub no_index: bool,
 
-    /// Container format, if the file name does not select it [default: flv]
+    /// Write this container format, if the file name does not select one [default: flv]
     ///
     /// A name that ends with .mp4, .m4v, .m4a or .mov selects MP4, and .flv selects FLV. Use this option for
     /// other names and for pipes; with --tee, it applies to the pipe.
@@ -236,7 +235,7 @@ pub struct Args {
     #[arg(value_parser = values::format())]
     pub format: Option<Format>,
 
-    /// Length of the MP4 fragments in a pipe; 0 writes each frame at once [default: 1s]
+    /// Write MP4 fragments of this length to a pipe; 0 writes each frame at once [default: 1s]
     ///
     /// The delay of a player that reads the pipe is at least one fragment.
     #[arg(long, value_name = "DURATION", help_heading = "Recording")]
@@ -245,13 +244,12 @@ pub struct Args {
 
     /// Record only these tracks of a multitrack stream, such as v0,a1 [default: all]
     ///
-    /// v0 is the main video track and a0 the main audio track; further tracks have higher numbers. v
-    /// selects all video tracks, a all audio tracks. Messages of other tracks are written neither to files nor to
-    /// pipes.
+    /// v0 is the main video track and a0 the main audio track; further tracks have higher numbers. v selects all
+    /// video tracks, a all audio tracks. rtmpull drops the messages of all other tracks.
     ///
     /// If LIST contains one video track or one audio track, that track is written without multitrack, so that
-    /// every player reads it. If it contains several of a kind, the one with the lowest number becomes the
-    /// main track.
+    /// every player reads it. If it contains several tracks of a kind, the track with the lowest number becomes
+    /// the main track.
     #[arg(long, value_name = "LIST", help_heading = "Recording")]
     #[arg(allow_hyphen_values = true)]
     pub tracks: Option<TrackSet>,
@@ -289,7 +287,7 @@ pub struct Args {
     #[arg(help_heading = "Recording", allow_hyphen_values = true)]
     pub tee: Option<PathBuf>,
 
-    /// Maximum amount of live data to queue for a slow pipe reader, such as 500K or 1GiB
+    /// Queue at most this much live data for a slow reader of a pipe, such as 500K or 1GiB
     ///
     /// When the queue is full, rtmpull drops complete GOPs (of audio only, one second at a time) and resumes
     /// with a keyframe. Recorded streams lose nothing: their download waits for the reader.
@@ -331,10 +329,10 @@ pub struct Args {
     ///
     /// rtmpull cuts off an incomplete last tag and rebuilds the metadata and the keyframe index. Complete
     /// tags stay unchanged. A file written by rtmpull is repaired in place. Any other file is rewritten to a
-    /// temporary file in the same folder, which then replaces it, so that the disk needs free space of the
-    /// same size. With -o, --repair takes a single file, which stays unchanged.
+    /// temporary file in the same folder, which needs free space of the same size and then replaces the file.
+    /// With -o, --repair takes a single file, which stays unchanged.
     ///
-    /// If rtmpull was killed, its MP4 file is finished in place. MP4 files of other programs are refused.
+    /// An MP4 file of a killed rtmpull is finished in place. MP4 files of other programs are refused.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Recording")]
     #[arg(num_args = 1.., action = ArgAction::Append)]
     pub repair: Vec<PathBuf>,
@@ -355,7 +353,7 @@ pub struct Args {
     #[command(flatten)]
     pub swf: SwfArgs,
 
-    /// Timeout in seconds for each network step; 0 is no limit [default: 30 for media, otherwise 10]
+    /// Limit each network step to this many seconds; 0 is no limit [default: 30 for media, otherwise 10]
     ///
     /// The timeout applies separately to each step of connecting, to the handshake, to the answer to each
     /// command, to the first media, and to silence between media.
@@ -363,7 +361,7 @@ pub struct Args {
     #[arg(allow_hyphen_values = true, value_parser = values::number)]
     pub timeout: Option<u32>,
 
-    /// Timeout in seconds for each step of connecting; 0 is no limit [default: as --timeout, or 10]
+    /// Limit each step of connecting to this many seconds; 0 is no limit [default: as --timeout, or 10]
     ///
     /// The steps are name lookup, TCP, proxy, TLS and tunnel.
     #[arg(long, value_name = "SECONDS", help_heading = "Connection")]
@@ -378,7 +376,7 @@ pub struct Args {
     #[command(flatten)]
     pub tls: TlsArgs,
 
-    /// How to show progress: bar, lines, json or none [default: bar]
+    /// Show progress as bar, lines, json or none [default: bar]
     ///
     /// bar needs a terminal and falls back to lines. json writes one JSON object per line to standard error,
     /// for messages too. none hides the progress but keeps messages; --quiet hides messages but keeps
@@ -437,7 +435,7 @@ pub struct Args {
     #[arg(short, long, help_heading = "Messages", overrides_with_all = ["verbose", "debug"])]
     pub quiet: bool,
 
-    /// Print what is sent to the server and what it answers, with times
+    /// Print the requests to the server and its answers, with times
     #[arg(short = 'V', long, help_heading = "Messages", overrides_with_all = ["quiet", "debug"])]
     pub verbose: bool,
 
@@ -504,7 +502,7 @@ pub enum Verbosity {
     Quiet,
     /// Progress, warnings and errors.
     Normal,
-    /// Also what is sent to the server and what it answers.
+    /// Also the requests to the server and its answers.
     Verbose,
     /// Everything.
     Debug,
@@ -524,5 +522,5 @@ Examples:
 Exit codes:
   0  complete, or a live recording that you ended
   1  usage error, refused by the server, no media, or the output could not be written
-  2  incomplete: the file holds what arrived
+  2  incomplete: the file contains the received media
   3  no connection";

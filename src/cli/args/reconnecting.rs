@@ -34,13 +34,14 @@ pub struct ReconnectingArgs {
     #[arg(value_parser = values::wait)]
     pub wait: Option<Duration>,
 
-    /// How a live recording handles time that is missing after a lost connection
+    /// Keep or close the gap after a lost connection, or start a new file
     #[arg(long, value_name = "POLICY", default_value = "keep", value_parser = values::gap_policy())]
     pub gap: GapPolicy,
 
     /// Wait this long for another publisher after the publisher of a live stream has left
     ///
-    /// A number of seconds, a duration such as 1h30m, or forever. [default: 10s with --live, otherwise 0]
+    /// DURATION is a number of seconds, a duration such as 1h30m, or forever. [default: 10s with --live,
+    /// otherwise 0]
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = values::wait)]
     pub republish_wait: Option<Duration>,
 }

@@ -30,7 +30,7 @@ Usage: rtmpull [OPTIONS] <URL> [-o <FILE>]
   -m, --timeout <SECONDS>     Timeout for each network step
       --progress <KIND>       Show progress as bar, lines, json or none
   -q, --quiet                 Print nothing
-  -V, --verbose               Print what is sent and received
+  -V, --verbose               Print requests and answers
       --streams <FILE>        Record all streams of a TOML file
       --repair <FILE>...      Repair truncated files
       --remux <FILE>...       Convert an FLV file, for example to MP4
