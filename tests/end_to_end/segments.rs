@@ -586,7 +586,7 @@ fn ineffective_options_are_warned_about() {
         (
             "a.flv",
             &["--on-segment", "true $RTMPULL_PATH"][..],
-            "--on-segment runs without a shell, so $RTMPULL_PATH is not expanded: use {path} and the other facts in braces, or sh -c",
+            "--on-segment runs without a shell, so $RTMPULL_PATH is not expanded: use {path} and the other values in braces, or sh -c",
         ),
         (
             "a.flv",

@@ -120,7 +120,7 @@ fn warn_about_unexpanded(option: &str, words: &[String], facts: &[&str]) {
         && let Some(variable) = words.iter().find_map(|word| variable(word))
     {
         tracing::warn!(
-            "{option} runs without a shell, so {variable} is not expanded: use {{path}} and the other facts \
+            "{option} runs without a shell, so {variable} is not expanded: use {{path}} and the other values \
              in braces, or sh -c"
         );
     }

@@ -216,7 +216,7 @@ impl Handshake {
 
     fn finish_plain(&self, s1: &Block, s2: &Block, digests: Option<Digests>) -> Summary {
         if self.encryption == Encryption::AllowPlain {
-            warn!("the server does not encrypt: the session continues in the clear");
+            warn!("the server does not encrypt: the session continues without encryption");
         }
         let is_echo = *s2 == self.c1;
         let server_signature = match &digests {
