@@ -56,7 +56,10 @@
 //! | segment | one file of a recording |
 //! | output clock | the 64-bit clock that assigns output times, independent of the server's clock |
 //! | rejoin | finding where a new stream continues an existing recording, by comparing frames |
+//! | source | a URL that delivers the stream of a recording; the sources after the first one are fallbacks |
 //! | ending | the word for how a download ended, which determines the exit code |
+//! | hint | a likely remedy after a failed download, with a stable code |
+//! | finding | an irregularity of a stream or a file that a probe reports, with a stable code |
 //!
 //! # Specifications
 //!
