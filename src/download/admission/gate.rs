@@ -155,7 +155,7 @@ impl Backoff {
 }
 
 impl ProbeRight {
-    /// Whether a connection to the server has a result since.
+    /// Whether a connection to the server has had a result since then.
     pub(super) fn is_outdated(&self) -> bool {
         self.0.semaphore().is_closed()
     }

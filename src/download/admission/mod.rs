@@ -22,7 +22,7 @@ pub use self::gate::HostFailure;
 use self::gate::{Gate, ProbeRight};
 use crate::transport::Endpoint;
 
-/// Limits of the connections of all downloads that share it.
+/// Limits for the connections of all downloads of a process.
 ///
 /// While a server cannot be reached, one download at a time tries it. The result applies to all downloads that
 /// wait for the same server, so that a restarted server is not overloaded.
@@ -32,7 +32,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Creates limits: at most `connections` at a time, if given, and `stagger` between two of them.
+    /// Admits at most `connections` at a time (`None` is unlimited), which start at least `stagger` apart.
     pub fn new(connections: Option<usize>, stagger: Duration) -> Self {
         let permits = |connections: usize| Semaphore::new(connections.min(Semaphore::MAX_PERMITS));
         Self {
