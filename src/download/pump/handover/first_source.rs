@@ -6,7 +6,7 @@
 //! Idle ── probe is due ──▶ Dialing ──▶ Proving ── has played long enough ──▶ Seeking ── no match ──▶ Keyframe
 //! ```
 //!
-//! - *Proving* discards the frames of the first source. A pause in them restarts the time.
+//! - *Proving* discards the frames of the first source, and measures how long it has played without a pause.
 //! - *Keyframe* waits for the next keyframe of the first source, which then replaces the fallback: two encoders of
 //!   one event have no frame in common.
 
@@ -134,8 +134,8 @@ impl Proof {
 }
 
 impl Pump<'_> {
-    /// Lets another source take over, which is reported with its gap once its first frame is written. While it is
-    /// a fallback, the first source is watched.
+    /// Switches to the current source of `sources`. The switch is reported with its gap once the first frame is
+    /// written. While a fallback is in use, the pump probes the first source.
     pub(in crate::download) fn take_over(&mut self, sources: &Sources<'_>, reason: &str) {
         let now = Instant::now();
         self.forget_relocation();
