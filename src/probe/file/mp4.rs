@@ -178,6 +178,8 @@ struct Reading {
     bytes: u64,
     outside: u64,
     first_outside: Option<u64>,
+    /// Number of samples that were analyzed.
+    analyzed: u64,
     disagreements: Vec<Disagreement>,
     damaged_fragments: Option<(u64, u64)>,
     /// Whether samples were not read because of a limit.
@@ -237,6 +239,7 @@ impl Reading {
             outside: 0,
             first_outside: None,
             disagreements: Vec::new(),
+            analyzed: 0,
             damaged_fragments: None,
             is_cut: movie.tracks.iter().any(is_cut),
         }
@@ -284,7 +287,8 @@ impl Reading {
     /// Returns whether the samples read so far are more than those of any usual file. The rest is then not read,
     /// because tables of a few bytes may describe any number of samples of any size.
     fn is_exhausted(&mut self) -> bool {
-        let is_exhausted = self.samples >= MAX_SAMPLES_OF_FILE
+        let is_exhausted = self.samples >= self.length
+            || self.analyzed >= MAX_SAMPLES
             || self.bytes > self.length.saturating_mul(MAX_OVERLAP);
         self.is_cut |= is_exhausted;
         is_exhausted
@@ -337,6 +341,7 @@ impl Reading {
         let composition = i64::from(sample.composition_offset).saturating_mul(1000);
         let composition_ms = composition.checked_div(clock.timescale.into()).unwrap_or(0);
         self.feeder.sample(
+        self.analyzed = self.analyzed.saturating_add(1);
             source,
             messages,
             sample,
@@ -534,9 +539,6 @@ fn ticks_to_ms(ticks: u64, timescale: u32) -> u64 {
 fn signed(ms: u64) -> i64 {
     i64::try_from(ms).unwrap_or(i64::MAX)
 }
-
-/// Largest number of samples of all tracks that are read.
-const MAX_SAMPLES_OF_FILE: u64 = 2 * MAX_SAMPLES;
 
 /// Number of times that samples may add up to the length of the file. In usual files, no two samples overlap.
 const MAX_OVERLAP: u64 = 4;
