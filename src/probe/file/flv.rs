@@ -54,15 +54,19 @@ pub struct IndexFacts {
     pub wrong: u64,
 }
 
-/// Reads an FLV file.
-pub(super) fn read(file: File, length: u64) -> Result<FileFacts, Error> {
+/// Reads an FLV file. `other_format` returns the error for another file.
+pub(super) fn read(
+    file: File,
+    length: u64,
+    other_format: impl Fn() -> Error,
+) -> Result<FileFacts, Error> {
     let mut scan = Scan::new(&file, length).map_err(Error::Read)?;
     let mut input = Input {
         file: &file,
         window: SalvageWindow::new(),
         left: length,
     };
-    while let Some(piece) = input.next()? {
+    while let Some(piece) = input.next(&other_format)? {
         match piece {
             Piece::Garbage(bytes) => scan.garbage(bytes),
             Piece::Tag {
@@ -81,10 +85,10 @@ struct Input<'f> {
 }
 
 impl Input<'_> {
-    fn next(&mut self) -> Result<Option<Piece<'_>>, Error> {
+    fn next(&mut self, other_format: impl Fn() -> Error) -> Result<Option<Piece<'_>>, Error> {
         loop {
             let is_end = self.left == 0;
-            if self.window.advance(is_end).map_err(Error::NotFlv)? {
+            if self.window.advance(is_end).map_err(|_| other_format())? {
                 return Ok(Some(self.window.piece()));
             }
             if is_end {

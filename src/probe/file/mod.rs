@@ -7,12 +7,14 @@
 //! | --- | --- |
 //! | [`finding`] | damage and other irregularities of files, with stable codes |
 //! | [`flv`] | FLV files |
+//! | `format` | names of other formats |
 //! | [`mp4`] | MP4 files |
 //! | `samples` | samples of an MP4 file as messages of a stream |
 //! | `source` | bytes of a file |
 
 pub mod finding;
 pub mod flv;
+mod format;
 pub mod mp4;
 mod samples;
 mod source;
@@ -31,7 +33,7 @@ pub use self::{
     mp4::Mp4Facts,
 };
 use crate::{
-    core::{analysis::StreamFacts, flv::Error as FlvError, mp4::reader::is_movie},
+    core::{analysis::StreamFacts, mp4::reader::is_movie},
     output,
 };
 
@@ -87,15 +89,21 @@ pub enum Error {
     /// The file cannot be read.
     #[error("cannot read it: {0}")]
     Read(#[source] io::Error),
-    /// The path is a directory, a pipe or a device.
-    #[error("not a regular file")]
+    /// The path is a directory.
+    #[error("it is a directory")]
+    Directory,
+    /// The path is a pipe or a device.
+    #[error("it is not a regular file")]
     NotRegularFile,
     /// The file has no bytes.
     #[error("it is empty")]
     Empty,
-    /// The file is neither MP4 nor FLV.
-    #[error(transparent)]
-    NotFlv(FlvError),
+    /// The file has another format, which has this name.
+    #[error("it is {0}, not an FLV or MP4 file")]
+    OtherFormat(&'static str),
+    /// The file is neither MP4 nor FLV. It starts with these bytes.
+    #[error("it is neither an FLV nor an MP4 file: it starts with {0:02x?}")]
+    UnknownFormat(Vec<u8>),
 }
 
 /// Probes a file.
@@ -106,6 +114,9 @@ pub enum Error {
 pub fn run(path: &Path) -> Result<FileFacts, Error> {
     // Opening a pipe would block until a writer opens it.
     let metadata = fs::metadata(path).map_err(Error::Open)?;
+    if metadata.is_dir() {
+        return Err(Error::Directory);
+    }
     if !metadata.is_file() {
         return Err(Error::NotRegularFile);
     }
@@ -116,21 +127,27 @@ pub fn run(path: &Path) -> Result<FileFacts, Error> {
     let is_being_written = output::lock_shared(&file).is_err();
     let mut start = Vec::new();
     (&file)
-        .take(FIRST_BOX)
+        .take(format::START_BYTES)
         .read_to_end(&mut start)
         .map_err(Error::Read)?;
     file.rewind().map_err(Error::Read)?;
     let mut facts = match is_movie(&start) {
         true => mp4::read(file, metadata.len()).map_err(Error::Read)?,
-        false => flv::read(file, metadata.len())?,
+        false => flv::read(file, metadata.len(), || unknown_format(&start))?,
     };
     facts.is_being_written = is_being_written;
     facts.findings.sort_by_key(|finding| finding.code);
     Ok(facts)
 }
 
-/// Number of bytes at the start of a file that determine its format.
-const FIRST_BOX: u64 = 8;
+/// Returns the error for a file of another format.
+fn unknown_format(start: &[u8]) -> Error {
+    let first = || Error::UnknownFormat(start.get(..FIRST_BYTES).unwrap_or(start).to_vec());
+    format::name(start).map_or_else(first, Error::OtherFormat)
+}
+
+/// Number of bytes of an unknown format that are printed.
+const FIRST_BYTES: usize = 4;
 
 #[cfg(test)]
 mod tests;

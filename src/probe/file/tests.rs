@@ -219,12 +219,14 @@ fn files_cut_at_any_byte_have_a_finding_and_their_remaining_frames() {
 #[test]
 fn other_files_are_errors() {
     assert!(matches!(probe(&[]), Err(Error::Empty)));
-    assert!(matches!(
-        probe(b"GIF89a, which is not a stream"),
-        Err(Error::NotFlv(_))
-    ));
+    let image = probe(b"GIF89a, which is not a stream").unwrap_err();
+    let expected = "it is a GIF image, not an FLV or MP4 file";
+    assert_eq!(image.to_string(), expected);
+    let unknown = probe(b"\x01\xABc").unwrap_err();
+    let expected = "it is neither an FLV nor an MP4 file: it starts with [01, ab, 63]";
+    assert_eq!(unknown.to_string(), expected);
     let folder = tempfile::tempdir().unwrap();
-    assert!(matches!(run(folder.path()), Err(Error::NotRegularFile)));
+    assert!(matches!(run(folder.path()), Err(Error::Directory)));
     assert!(matches!(
         run(&folder.path().join("none")),
         Err(Error::Open(_))
