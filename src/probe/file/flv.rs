@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{Container, Error, FileCode, FileFacts, FileFinding, Repair};
 use crate::core::{
     amf::{Object, Value, amf0},
-    analysis::{Extent, MediaTime, MessageTime, StreamAnalysis},
+    analysis::{Code, Extent, Finding, MediaTime, MessageTime, StreamAnalysis},
     flv::{
         FileHeader, FrameInfo, FrameParser, HeadWriter, TagKind, head,
         reader::TagView,
@@ -270,8 +270,15 @@ impl Scan {
     }
 
     fn finish(mut self) -> FileFacts {
-        let media = self.analysis.facts();
+        let mut media = self.analysis.facts();
         let findings = self.findings(media.media_ms);
+        // The file states its duration only there.
+        let states_wrong_duration = findings
+            .iter()
+            .any(|finding| finding.code == FileCode::WrongDuration);
+        let is_repeated =
+            |finding: &Finding| states_wrong_duration && finding.code == Code::MetadataDuration;
+        media.findings.retain(|finding| !is_repeated(finding));
         let has_media = media.messages.audio.saturating_add(media.messages.video) > 0;
         self.facts.index = self.index.as_ref().map(Index::facts);
         FileFacts {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     core::{
-        analysis::{Extent, StreamAnalysis},
+        analysis::{Code, Extent, Finding, StreamAnalysis},
         flv::{TrackId, codec::TrackProperties},
         mp4::{
             index_reader::{
@@ -106,7 +106,11 @@ pub(super) fn read(file: File, length: u64) -> io::Result<FileFacts> {
     if let Some(start) = index.fragments_at {
         reading.read_fragments(&mut source, &movie, start..length)?;
     }
-    let own = Own::read(source.into_file(), length)?;
+    let own = match Own::read(source.into_file(), length)? {
+        // The file may be of any program.
+        Own::NoMedia if index.movie.is_none() => Own::Foreign,
+        own => own,
+    };
     Ok(reading.finish(&index, &movie, own))
 }
 
@@ -174,12 +178,12 @@ struct Reading {
     /// Time by which all tracks start later in the analysis, which has no negative times.
     lead_ms: i64,
     samples: u64,
+    /// Number of samples that were analyzed.
+    analyzed: u64,
     /// Size of the samples that lie in the file, in bytes.
     bytes: u64,
     outside: u64,
     first_outside: Option<u64>,
-    /// Number of samples that were analyzed.
-    analyzed: u64,
     disagreements: Vec<Disagreement>,
     damaged_fragments: Option<(u64, u64)>,
     /// Whether samples were not read because of a limit.
@@ -235,11 +239,11 @@ impl Reading {
             lead_ms: leads.min().unwrap_or(0),
             clocks,
             samples: 0,
+            analyzed: 0,
             bytes: 0,
             outside: 0,
             first_outside: None,
             disagreements: Vec::new(),
-            analyzed: 0,
             damaged_fragments: None,
             is_cut: movie.tracks.iter().any(is_cut),
         }
@@ -337,11 +341,11 @@ impl Reading {
         let Some(messages) = self.messages.get_mut(at).and_then(Option::as_mut) else {
             return Ok(());
         };
+        self.analyzed = self.analyzed.saturating_add(1);
         let time_ms = clock.time_ms(sample.time).saturating_sub(self.lead_ms);
         let composition = i64::from(sample.composition_offset).saturating_mul(1000);
         let composition_ms = composition.checked_div(clock.timescale.into()).unwrap_or(0);
         self.feeder.sample(
-        self.analyzed = self.analyzed.saturating_add(1);
             source,
             messages,
             sample,
@@ -368,10 +372,13 @@ impl Reading {
         if let Some(stated) = stated_duration_ms.filter(|_| !self.is_cut) {
             findings.extend(wrong_duration(stated, duration_ms));
         }
+        let mut media = self.feeder.analysis.facts();
+        let is_of_streams = |finding: &Finding| finding.code == Code::NoMetadata;
+        media.findings.retain(|finding| !is_of_streams(finding));
         FileFacts {
             size: self.length,
             is_being_written: false,
-            media: self.feeder.analysis.facts(),
+            media,
             stated_duration_ms,
             duration_ms,
             repair: own.repair(&findings),

@@ -239,6 +239,20 @@ fn movie_without_an_index_is_reported() {
     let facts = probe(b"\0\0\0\x10ftypisom\0\0\0\0\0\0\x01\0mdatabcdefgh").unwrap();
     assert_eq!(codes(&facts), ["torn-end", "no-movie"]);
     assert!(matches!(facts.repair, Repair::Impossible(_)));
+    // The start is that of a recording by rtmpull, which other programs write too.
+    let start = own_movie_start();
+    let facts = probe(&start[..start.len() - 1]).unwrap();
+    assert_eq!(codes(&facts), ["torn-end", "no-movie"]);
+    assert!(matches!(facts.repair, Repair::Impossible(_)));
+    let media = facts.media.findings.iter();
+    let media: Vec<&str> = media.map(|finding| finding.code.as_str()).collect();
+    assert_eq!(media, ["no-media"]);
+}
+
+/// Returns a file type that other programs write too, and a `moov` box without tracks.
+fn own_movie_start() -> Vec<u8> {
+    let file_type = b"isom\0\0\x02\0isomiso2avc1mp41";
+    [wrap(b"ftyp", file_type), wrap(b"moov", &[0; 200])].concat()
 }
 
 /// Builds a box.
