@@ -92,7 +92,8 @@ impl Document {
             .findings
             .iter()
             .map(|finding| Finding::of_file(finding, cleaner));
-        document.findings.extend(of_file);
+        // Damage of the file explains the findings of its media.
+        document.findings.splice(..0, of_file);
         document.file = Some(FileSummary::of(facts, cleaner));
         document.verdict = Verdict::of_file(&document.findings);
         document
@@ -135,6 +136,11 @@ impl Document {
     /// Whether the source is a stream, of which a longer probe would receive more.
     pub(super) fn is_stream(&self) -> bool {
         self.kind == STREAM
+    }
+
+    /// Whether the source could be read. The facts of the media then describe it.
+    pub(super) fn has_media_facts(&self) -> bool {
+        self.is_stream() || self.file.is_some()
     }
 
     fn check(&mut self, conditions: &[Condition], cleaner: &Cleaner<'_>) {

@@ -21,6 +21,7 @@ pub(super) struct FileSummary {
     duration_ms: u64,
     is_being_written: bool,
     repair: &'static str,
+    repair_problem: Option<&'static str>,
     tags: Option<u64>,
     index_entries: Option<u64>,
     wrong_index_entries: Option<u64>,
@@ -77,6 +78,10 @@ impl FileSummary {
                 Repair::Rewrite => "by rewriting",
                 Repair::Impossible(_) => "impossible",
             },
+            repair_problem: match facts.repair {
+                Repair::Impossible(why) => Some(why),
+                Repair::NotNeeded | Repair::InPlace | Repair::Rewrite => None,
+            },
             tags: flv.map(|flv| flv.tags),
             index_entries: index.map(|index| index.entries),
             wrong_index_entries: index.map(|index| index.wrong),
@@ -127,7 +132,11 @@ impl FileSummary {
             section.add(format!("track {}", track.id), Some(track.text()));
         }
         section.add("being written", self.is_being_written.then_some("yes"));
-        section.add("repair", Some(self.repair));
+        let repair = self.repair_problem.map_or_else(
+            || self.repair.to_owned(),
+            |why| format!("{}: {why}", self.repair),
+        );
+        section.add("repair", Some(repair));
         section
     }
 }

@@ -31,9 +31,11 @@ pub(super) fn sections(document: &Document, metadata: Section) -> Vec<Section> {
         let tracks = document.tracks.iter().filter(|track| track.is(kind));
         sections.extend(tracks.map(|track| track.section(document.is_stream())));
     }
-    sections.push(metadata);
-    sections.push(document.health.section());
-    sections.push(Finding::section(&document.findings));
+    if document.has_media_facts() {
+        sections.push(metadata);
+        sections.push(document.health.section());
+        sections.push(Finding::section(&document.findings));
+    }
     sections
 }
 

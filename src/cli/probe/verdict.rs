@@ -19,6 +19,8 @@ pub(super) struct Verdict {
     failed_conditions: Vec<String>,
     errors: usize,
     warnings: usize,
+    #[serde(skip)]
+    is_of_file: bool,
 }
 
 /// Whether a source plays.
@@ -91,6 +93,7 @@ impl Verdict {
                 .iter()
                 .filter(|finding| finding.is_warning())
                 .count(),
+            is_of_file: false,
         }
     }
 
@@ -121,6 +124,7 @@ impl Verdict {
                 .iter()
                 .filter(|finding| finding.is_warning())
                 .count(),
+            is_of_file: true,
         }
     }
 
@@ -148,6 +152,10 @@ impl Verdict {
         let conclusion = self.result.words();
         match self.result {
             Conclusion::Plays => conclusion.to_owned(),
+            _ if self.is_of_file => format!("does not play: {}", self.reason),
+            _ if self.ending.replace('-', " ") == conclusion => {
+                format!("{conclusion}: {}", self.reason)
+            }
             _ => format!("{conclusion} ({}): {}", self.ending, self.reason),
         }
     }
@@ -159,7 +167,11 @@ impl Verdict {
             1 => format!(", 1 {what}"),
             _ => format!(", {count} {what}s"),
         };
-        let counts = count(self.errors, "error") + &count(self.warnings, "warning");
+        // A reason would read as if it continued with the counts.
+        let counts = match self.result {
+            Conclusion::Plays => count(self.errors, "error") + &count(self.warnings, "warning"),
+            _ => String::new(),
+        };
         let failed = self.failed_conditions.iter();
         let failed = failed.map(|condition| format!("condition {condition}"));
         [format!("verdict: {}{counts}", self.line())]

@@ -15,9 +15,9 @@ type Script = fn(&mut Connection) -> Result<(), Disconnected>;
 type Verdict = (i32, &'static str);
 
 const PLAYS: Verdict = (0, "plays");
-const REFUSED: Verdict = (1, "refused (");
+const REFUSED: Verdict = (1, "refused");
 const STOPPED: Verdict = (2, "media stopped (");
-const NO_CONNECTION: Verdict = (3, "no connection (");
+const NO_CONNECTION: Verdict = (3, "no connection: ");
 
 #[test]
 fn a_probe_of_a_server_without_media_ends_in_time() {

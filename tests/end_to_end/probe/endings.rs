@@ -65,7 +65,7 @@ fn a_refused_connection_to_the_app_exits_with_1() {
     assert_eq!(probe.get("verdict.ending"), "refused");
     let text = stdout(&run(&[&url]));
     assert!(
-        text.contains("verdict: refused (refused): ") && text.contains("\nhint: "),
+        text.contains("verdict: refused: ") && text.contains("\nhint: "),
         "{text}"
     );
     assert!(!text.contains('\x1b'), "{text:?}");
