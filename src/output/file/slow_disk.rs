@@ -53,8 +53,9 @@ pub(in crate::output) fn note(operation: Operation, file: &Path, took: Duration)
     if took < operation.limit() {
         return;
     }
-    let mut slow = SLOW.lock().unwrap_or_else(PoisonError::into_inner);
+    // Before the lock is taken: another disk may hang.
     let disk = disk_of(file);
+    let mut slow = SLOW.lock().unwrap_or_else(PoisonError::into_inner);
     let (now, wall) = (Instant::now(), Timestamp::now());
     let known = slow.get_mut(&disk).filter(|episode| episode.continues(now));
     if let Some(episode) = known {
