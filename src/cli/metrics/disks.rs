@@ -21,7 +21,8 @@ struct Measured {
 }
 
 impl Disks {
-    /// Returns the mount point and the free bytes of each disk. A disk that does not answer is left out.
+    /// Returns the mount point and the free bytes of each disk. Outdated values are left out: a disk that hangs stops
+    /// the measurement of all disks.
     pub(super) fn free_bytes(&self, now: Instant) -> Vec<(String, u64)> {
         let disks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let recent = disks
