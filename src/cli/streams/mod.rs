@@ -2,6 +2,7 @@
 
 mod disk;
 mod file;
+mod open_files;
 mod plan;
 mod process_report;
 mod results;
@@ -60,6 +61,7 @@ pub(super) fn run(args: &Args, displays: &Displays) -> Result<Exit, (NotStarted,
     displays
         .screen
         .line(&format!("INFO: recording {count} of {path}{share}"));
+    open_files::raise_limit(planned.len(), &displays.screen);
     supervise(args, displays, planned, &runtime, (hang_ups, watched))
         .map_err(|error| (NotStarted::Failed, error))
 }

@@ -100,6 +100,30 @@ fn failing_streams_do_not_affect_the_others() {
     assert_ne!(finished.code(), Some(0));
 }
 
+/// Shells permit fewer open files than the system.
+#[test]
+#[cfg(target_os = "linux")]
+fn limit_of_open_files_is_raised() {
+    let server = live_server(6.0);
+    let streams = Streams::new("live = true\noutput = \"{name}.flv\"\nrepublish-wait = 0")
+        .with_cameras(20, &server.url("clip"));
+    streams.write();
+    let program = streams.folder.command().get_program().to_owned();
+    for (limit, is_enough) in [("-S -n 40", true), ("-n 150", false)] {
+        let script = format!("ulimit {limit}; exec \"$0\" --streams {FILE}");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]).arg(&program);
+        let process = Process::start(shell.current_dir(streams.folder.path("")));
+        let finished = process.finish(LIMIT);
+        finished.assert_streams_ended(0, "20 streams ended without failure");
+        let line = "WARNING: 20 streams may need 160 open files, but the limit is 150: ";
+        assert_eq!(finished.stderr.contains(line), !is_enough, "{finished}");
+        for name in cameras(20) {
+            fs::remove_file(streams.folder.path(&format!("{name}.flv"))).expect("a recording");
+        }
+    }
+}
+
 /// A terminal, a pager or a log collector that hangs does not read standard error.
 #[test]
 fn unread_standard_error_delays_neither_the_streams_nor_the_end() {
