@@ -45,7 +45,7 @@ impl Site {
         }
         // DNS rebinding: a web site whose name leads to 127.0.0.1 would read the page through the browser.
         if self.is_local && !request.headers().get_all(header::HOST).iter().all(is_local) {
-            let why = "a server on loopback is named localhost or by its address\n";
+            let why = "use localhost or an IP address instead of this host name\n";
             return text(StatusCode::MISDIRECTED_REQUEST, why);
         }
         match request.uri().path() {
@@ -69,7 +69,7 @@ impl Site {
     }
 }
 
-/// Whether a `Host` header names this computer, which no other name does for certain.
+/// Whether a `Host` header is `localhost` or an IP address. Any other name may be that of a foreign web site.
 fn is_local(host: &HeaderValue) -> bool {
     let Ok(host) = Uri::try_from(host.as_bytes()) else {
         return false;

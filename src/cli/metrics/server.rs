@@ -83,7 +83,7 @@ impl Listener {
     }
 }
 
-/// Answers one request. The limits of time close the connection of a client that does not send or read.
+/// Answers one request. Timeouts close the connection of a client that does not send or read.
 async fn answer(socket: impl AsyncRead + AsyncWrite + Unpin, site: Arc<Site>) {
     let service = service_fn(|request| {
         let response = site.respond(&request);

@@ -1,6 +1,6 @@
-//! Returns from a fallback to the first source, once that has played for a while beside the fallback.
+//! Returns from a fallback to the first source, after both have played at the same time for a while.
 //!
-//! The move is the one of the parent module, with two more phases:
+//! The move has the phases of the parent module and two more:
 //!
 //! ```text
 //! Idle ── probe is due ──▶ Dialing ──▶ Proving ── has played long enough ──▶ Seeking ── no match ──▶ Keyframe
