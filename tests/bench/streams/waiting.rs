@@ -20,30 +20,31 @@ pub(crate) fn measure(count: u64, seconds: u64) {
         "| streams | connected | CPU % of a core | PSS MiB | peak RSS MiB | KiB of peak per stream |"
     );
     println!("| --- | --- | --- | --- | --- | --- |");
-    for (name, missing) in [("missing", Missing::NotFound), ("silent", Missing::Silence)] {
+    // In the first minute, rtmpull polls missing streams more often.
+    let servers = [
+        ("missing", Missing::NotFound, seconds * 3 / 2),
+        ("silent", Missing::Silence, 0),
+    ];
+    for (name, missing, settling) in servers {
         let server = ServerProcess::start(seconds, missing);
-        print_row(name, server.port(), count, seconds);
+        let settling = Duration::from_secs(settling);
+        print_row(name, server.port(), count, (settling, seconds));
     }
     let dead =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-    print_row(
-        "of a dead server",
-        dead.expect("a free port").port(),
-        count,
-        seconds,
-    );
+    let port = dead.expect("a free port").port();
+    print_row("of a dead server", port, count, (Duration::ZERO, seconds));
     println!();
 }
 
-/// Prints the cost of `count` streams of the server at a port.
-fn print_row(name: &str, port: u16, count: u64, seconds: u64) {
+/// Prints the cost of `count` streams of the server at a port, from `settling` after their start on.
+fn print_row(name: &str, port: u16, count: u64, (settling, seconds): (Duration, u64)) {
     let folder = folder();
     let url = format!("url = \"rtmp://127.0.0.1:{port}/app/{{name}}\"");
     let defaults = format!("{url}\nlive = true\nwait = true\nretry = \"forever\"");
     let streams = write_streams(folder.path(), &defaults, count, "");
     let mut processes = Processes::of(&mut recorder(RTMPULL.as_ref(), &streams));
-    // In the first minute, rtmpull polls missing streams more often.
-    thread::sleep(2 * start_time(count) + Duration::from_secs(seconds));
+    thread::sleep(2 * start_time(count) + settling);
     let (start, before) = (Instant::now(), processes.cpu_seconds());
     thread::sleep(Duration::from_secs(seconds));
     let cpu = 100.0 * (processes.cpu_seconds() - before) / start.elapsed().as_secs_f64();
