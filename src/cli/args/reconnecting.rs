@@ -22,7 +22,7 @@ pub struct ReconnectingArgs {
     /// Wait for a stream that does not exist yet [default DURATION: forever]
     ///
     /// rtmpull asks for a missing stream every 5 seconds, and stays connected if the server accepts the
-    /// request. With --streams and DURATION forever, it asks less often if more than 160 streams have been
+    /// request. With --streams and DURATION forever, it asks less often if more than 100 streams have been
     /// missing for over a minute. DURATION is a number of seconds, a duration such as 1h30m, or forever.
     #[arg(
         long,

@@ -178,8 +178,8 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const MAX_DOUBLINGS: u32 = 4;
 
 /// Time between two patient polls. Each poll is a connection, so that polls of thousands of missing streams would cost
-/// a large part of a core. 2,000 streams are polled once per minute.
-const POLL_SPACING: Duration = Duration::from_millis(30);
+/// a large part of a core.
+const POLL_SPACING: Duration = Duration::from_millis(50);
 
 /// Time after which a failure is forgotten, longer than the pauses between the attempts of a download.
 const FORGET_AFTER: Duration = Duration::from_secs(120);

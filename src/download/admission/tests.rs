@@ -50,7 +50,7 @@ async fn polls_are_spread_over_time() {
     let delays: Vec<_> = (0..DOWNLOADS)
         .map(|_| admission.delay_of_poll(ms(5_000)))
         .collect();
-    let expected = (0..DOWNLOADS as u64).map(|number| ms(5_000 + 30 * number));
+    let expected = (0..DOWNLOADS as u64).map(|number| ms(5_000 + 50 * number));
     assert!(delays.into_iter().eq(expected));
     tokio::time::sleep(ms(120_000)).await;
     assert_eq!(admission.delay_of_poll(ms(5_000)), ms(5_000));
