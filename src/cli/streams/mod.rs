@@ -100,7 +100,7 @@ fn supervise(
     runtime: &Runtime,
     (hang_ups, watched): (Option<HangUps>, Option<WatchedFile>),
 ) -> Result<Exit> {
-    let queued = displays.screen.queue_lines();
+    let queued = displays.screen.queue_output();
     queued.context("cannot start the thread of the messages")?;
     let (sender, stop) = Stop::new();
     let hang_up = match hang_ups {

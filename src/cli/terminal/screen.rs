@@ -14,6 +14,7 @@ use jiff::{Timestamp, Zoned};
 use tracing::{Level, callsite::Identifier};
 
 use super::{
+    queued_terminal::QueuedTerminal,
     rate_limit::{Admission, Budget, RateLimits},
     sanitize::{
         escaped, redacted, start_of_escaped, start_of_json, without_error_numbers, without_secrets,
@@ -43,7 +44,7 @@ pub struct Screen {
     bar: ProgressBar,
     out: Mutex<Out>,
     /// Queue of a thread that writes to standard error instead of `out`.
-    queue: OnceLock<LineWriter>,
+    queue: OnceLock<Arc<LineWriter>>,
     log: OnceLock<Mutex<File>>,
     secrets: Mutex<Vec<Secret>>,
     limits: RateLimits<(Verbosity, Kind)>,
@@ -145,24 +146,26 @@ impl Screen {
         }
     }
 
-    /// Writes all further lines from a thread of its own, unless there is a bar. If standard error is not read, lines
-    /// are left out, and nothing waits. Call [`Screen::finish`] at the end.
-    pub fn queue_lines(&self) -> io::Result<()> {
-        if self.has_bar {
+    /// Writes all further output from a thread of its own. If standard error is not read, output is left out, and
+    /// nothing waits. Call it before [`Screen::show_bar`], and [`Screen::finish`] at the end.
+    pub fn queue_output(&self) -> io::Result<()> {
+        // Old consoles of Windows do not understand the control sequences of a queued terminal.
+        if self.has_bar && cfg!(not(unix)) {
             return Ok(());
         }
         let queue = LineWriter::start(descriptor::stderr)?;
-        self.queue.get_or_init(|| queue);
+        self.queue.get_or_init(|| Arc::new(queue));
         Ok(())
     }
 
-    /// Waits a moment until all lines are written.
+    /// Waits a moment until the queued output is written.
     pub fn finish(&self) {
         let Some(queue) = self.queue.get() else {
             return;
         };
         let left_out = queue.left_out();
-        if left_out > 0 {
+        // Drawings of the bar count, too.
+        if left_out > 0 && !self.has_bar {
             let line =
                 format!("INFO: standard error was not read, {left_out} lines are left out\n");
             queue.push(line, Priority::Final);
@@ -336,7 +339,13 @@ impl Screen {
     /// Makes the bar visible, and draws it regularly until it is finished.
     pub fn show_bar(&self) {
         if let Some(bar) = self.bar() {
-            bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(BAR_HZ));
+            bar.set_draw_target(match self.queue.get() {
+                Some(queue) => {
+                    let terminal = QueuedTerminal::new(Arc::clone(queue));
+                    ProgressDrawTarget::term_like_with_hz(Box::new(terminal), BAR_HZ)
+                }
+                None => ProgressDrawTarget::stderr_with_hz(BAR_HZ),
+            });
             bar.enable_steady_tick(BAR_INTERVAL);
         }
     }

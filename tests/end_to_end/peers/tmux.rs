@@ -90,6 +90,12 @@ impl Terminal {
         String::from_utf8_lossy(&stdout).into_owned()
     }
 
+    /// Stops all output by Ctrl-S, so that writes to the terminal block.
+    pub fn stop_output(&self) {
+        let keys = self.command().args(["send-keys", "C-s"]).status();
+        assert!(keys.is_ok_and(|status| status.success()));
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.env_remove("TMUX");

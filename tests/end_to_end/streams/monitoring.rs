@@ -1,5 +1,7 @@
 //! The display, the metrics and the health checks of many streams.
 
+use std::process::Command;
+
 use super::*;
 use crate::{
     metrics::client::{get, logged_address, request, value, wait_for},
@@ -114,4 +116,47 @@ fn a_small_terminal_counts_healthy_streams_and_lists_failed_ones() {
         1,
         "{screen}"
     );
+}
+
+/// Ctrl-S stops the output, and so does a lost SSH connection.
+#[test]
+#[cfg(target_os = "linux")]
+fn stopped_terminal_delays_neither_the_streams_nor_the_end() {
+    let tmux = require!(Tmux::find());
+    let server = endless_server();
+    let streams =
+        Streams::new("live = true\noutput = \"{name}.flv\"").with_cameras(20, &server.url("clip"));
+    streams.write();
+    let script = format!("echo $$ > id; exec \"$0\" --streams {FILE}");
+    let mut command = Command::new("sh");
+    let rtmpull = streams.folder.command();
+    command.args(["-c", &script]).arg(rtmpull.get_program());
+    command.current_dir(streams.folder.path(""));
+    let terminal = tmux.run(100, &command);
+    terminal.wait_for_line(|line| line.starts_with("20 streams: 20 playing"));
+    terminal.stop_output();
+    let id = fs::read_to_string(streams.folder.path("id")).expect("written");
+    let id = id.trim();
+    let signal = |name: &str| {
+        let sent = Command::new("kill").args(["-s", name, id]).status();
+        assert!(sent.is_ok_and(|status| status.success()));
+    };
+    // The terminal has room for some kilobytes, and each request prints a line.
+    for _ in 0..30 {
+        signal("HUP");
+        thread::sleep(Duration::from_millis(100));
+    }
+    let size = || fs::metadata(streams.folder.path("cam-01.flv")).map_or(0, |found| found.len());
+    let before = size();
+    thread::sleep(Duration::from_secs(2));
+    assert!(size() > before, "the recording has stopped");
+    signal("INT");
+    let start = Instant::now();
+    while std::path::Path::new("/proc").join(id).exists() {
+        assert!(start.elapsed() < Duration::from_secs(2), "still running");
+        thread::sleep(Duration::from_millis(10));
+    }
+    for name in cameras(20) {
+        streams.assert_start_of_endless(&format!("{name}.flv"));
+    }
 }
