@@ -169,7 +169,7 @@ pub enum Error {
         error: io::Error,
     },
     /// The path is a directory, a pipe or a device.
-    #[error("not a regular file")]
+    #[error("it is not a regular file")]
     NotRegularFile,
     /// The file has no bytes.
     #[error("it is empty")]

@@ -259,7 +259,7 @@ pub enum Error {
     #[error(transparent)]
     Missing(#[from] Missing),
     /// The file has another format.
-    #[error("not an FLV file: it starts with {0:02x?}")]
+    #[error("it is not an FLV file: it starts with {0:02x?}")]
     Signature([u8; 3]),
     /// The data offset is less than the length of the file header.
     #[error("data offset {0} lies inside the file header")]

@@ -29,7 +29,7 @@ fn other_formats_and_short_data_offsets_are_errors() {
     let error = FileHeader::read(&mut Reader::new(b"\0\0\0\x20ftypisom")).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "not an FLV file: it starts with [00, 00, 00]"
+        "it is not an FLV file: it starts with [00, 00, 00]"
     );
     let error = FileHeader::read(&mut Reader::new(b"FLV\x01\x05\0\0\0\x08")).unwrap_err();
     assert_eq!(error, Error::DataOffset(8));

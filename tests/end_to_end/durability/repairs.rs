@@ -79,7 +79,9 @@ fn repair_reports_each_file_and_exits_with_the_worst_code() {
     let lines: Vec<_> = finished.stderr.lines().collect();
     assert_eq!(lines.len(), 2, "{finished}");
     assert!(lines[0].starts_with("INFO: ") && lines[0].contains("torn.flv: repaired, rewritten"));
-    assert!(lines[1].starts_with("ERROR: ") && lines[1].contains("text.flv: not an FLV file"));
+    assert!(
+        lines[1].starts_with("ERROR: ") && lines[1].contains("text.flv: it is not an FLV file")
+    );
     assert_eq!(
         fs::read(&text).expect("the file exists"),
         b"existing content"
