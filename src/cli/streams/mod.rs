@@ -71,7 +71,7 @@ fn path(args: &Args) -> Result<&Path> {
         .streams
         .streams
         .as_deref()
-        .context("--streams names no file")?;
+        .context("--streams needs the name of a file")?;
     ensure!(
         !args.streams.watch || path != Path::new(STDOUT),
         "--watch needs a file, but --streams reads standard input"
