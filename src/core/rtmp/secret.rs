@@ -19,7 +19,7 @@ pub enum Secret {
 impl Secret {
     /// Returns the positions of the value of a parameter in `text`; none of a [`Secret::Text`].
     ///
-    /// The value follows its name in any case, and one to [`MAX_SEPARATORS`] separators: `token=1`, `Token: 1`,
+    /// The value follows its name in any case, and one to `MAX_SEPARATORS` separators: `token=1`, `Token: 1`,
     /// `"token":"1"`. Both are separate words.
     pub fn parameter_positions(&self, text: &str) -> Vec<Range<usize>> {
         match self {

@@ -88,7 +88,7 @@ impl Pump<'_> {
         Ok(())
     }
 
-    /// Notes that the connection plays. The first frame of the download starts [`Limits::media_time`].
+    /// Notes that the connection plays. The first frame of the download starts `Limits::media_time`.
     pub(super) fn reach_media(&mut self, now: Instant) {
         self.stage = Stage::Media;
         if self.media_deadline.is_none() {
