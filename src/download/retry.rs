@@ -45,7 +45,7 @@ pub enum WaitPolicy {
 
 /// The next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Attempt {
+pub(super) struct NextAttempt {
     /// Its number in the series, from 1.
     pub(super) number: u32,
     /// Largest number of attempts.
@@ -96,7 +96,7 @@ impl AttemptSeries {
         facts: &Facts,
         now: Instant,
         rng: &mut impl Rng,
-    ) -> Option<Attempt> {
+    ) -> Option<NextAttempt> {
         if self.policy.wait != WaitPolicy::None && is_missing(ending, cause, facts) {
             let wait = self.remaining_wait(now)?.min(POLL_INTERVAL);
             self.polls = self.polls.saturating_add(1);
@@ -105,7 +105,7 @@ impl AttemptSeries {
                 Ending::NoConnection => 0,
                 _ => self.answers.saturating_add(1),
             };
-            return Some(Attempt {
+            return Some(NextAttempt {
                 number: self.polls,
                 limit: None,
                 wait,
@@ -123,13 +123,13 @@ impl AttemptSeries {
     }
 
     /// Returns the attempt after a loss, or `None` if there were too many.
-    pub(super) fn repeat(&mut self, rng: &mut impl Rng) -> Option<Attempt> {
+    pub(super) fn repeat(&mut self, rng: &mut impl Rng) -> Option<NextAttempt> {
         let limit = self.policy.attempts;
         if limit.is_some_and(|limit| self.attempts >= limit) {
             return None;
         }
         self.attempts = self.attempts.saturating_add(1);
-        Some(Attempt {
+        Some(NextAttempt {
             number: self.attempts,
             limit,
             wait: backoff(self.attempts, rng),
