@@ -51,7 +51,7 @@ pub use self::{
     reader::TagReader,
     salvage::SalvageReader,
     track_filter::{TrackFilter, TrackId, TrackSet},
-    track_map::{TrackDescription, TrackDescriptions},
+    track_map::{AUDIO_TRACK_MAP, TrackDescription, TrackDescriptions, VIDEO_TRACK_MAP},
 };
 
 /// The first nine bytes of a file (FLV E.2).

@@ -1,9 +1,6 @@
 //! Language and name of tracks, from `onMetaData`.
 
-use super::{
-    TagKind, TrackId,
-    track_filter::{AUDIO_TRACK_MAP, VIDEO_TRACK_MAP},
-};
+use super::{TagKind, TrackId};
 use crate::core::amf::{Object, Value};
 
 /// Language and name of a track, as far as the server sent them.
@@ -142,6 +139,12 @@ const LANGUAGES: [(&[u8; 2], &[u8; 3]); 44] = [
     (b"vi", b"vie"),
     (b"zh", b"zho"),
 ];
+
+/// Field of `onMetaData` that describes video tracks by id (E-RTMP "Enhancing onMetaData").
+pub const VIDEO_TRACK_MAP: &str = "videoTrackIdInfoMap";
+
+/// Field of `onMetaData` that describes audio tracks by id.
+pub const AUDIO_TRACK_MAP: &str = "audioTrackIdInfoMap";
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,5 @@
 //! Frame rates of video, and the search for the rate that explains rounded times.
 
-use super::sample_entry::MILLISECONDS;
-
 /// A constant frame rate: a frame lasts `ticks` of a `timescale`.
 ///
 /// A timescale is a multiple of 1000, so that times in milliseconds are exact in it as well: a stream whose
@@ -128,6 +126,9 @@ const ANNOUNCED_TOLERANCE: f64 = 2e-4;
 
 /// Number of steps that are evidence of a rate.
 const MIN_STEPS: u32 = 4;
+
+/// Timescale of movies, and of video without a constant frame rate.
+pub(super) const MILLISECONDS: u32 = 1000;
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,8 @@
 use super::{
     boxes::{put, put_full},
     fragment::Run,
-    sample_entry::{MILLISECONDS, SampleEntry},
+    frame_rate::MILLISECONDS,
+    sample_entry::SampleEntry,
     tables::{Kind, Lead, Table},
 };
 use crate::core::flv::{TagKind, TrackDescription, TrackDescriptions, TrackId};

@@ -5,7 +5,7 @@ use thiserror::Error;
 use super::{
     boxes::{put, put_full},
     color,
-    frame_rate::FrameRate,
+    frame_rate::{FrameRate, MILLISECONDS},
 };
 use crate::core::flv::{
     TagKind,
@@ -576,9 +576,6 @@ fn put_descriptor(out: &mut Vec<u8>, tag: u8, body: &[u8]) {
     ]);
     out.extend_from_slice(body);
 }
-
-/// Timescale of movies, and of video without a constant frame rate.
-pub(super) const MILLISECONDS: u32 = 1000;
 
 /// Record of VP8: profile 0, unknown level, 8 bits, 4:2:0, unspecified colors.
 const VP8: [u8; 8] = [0, 0, 0x82, 2, 2, 2, 0, 0];

@@ -304,11 +304,5 @@ impl TrackFilter {
     }
 }
 
-/// Field of `onMetaData` that describes video tracks by id (E-RTMP "Enhancing onMetaData").
-pub const VIDEO_TRACK_MAP: &str = "videoTrackIdInfoMap";
-
-/// Field of `onMetaData` that describes audio tracks by id.
-pub const AUDIO_TRACK_MAP: &str = "audioTrackIdInfoMap";
-
 #[cfg(test)]
 mod tests;

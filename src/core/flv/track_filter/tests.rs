@@ -1,7 +1,7 @@
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use crate::core::flv::codec::VideoTag;
+use crate::core::flv::{AUDIO_TRACK_MAP, codec::VideoTag};
 
 const AUDIO: TagKind = TagKind::AUDIO;
 const VIDEO: TagKind = TagKind::VIDEO;

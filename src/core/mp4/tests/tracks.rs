@@ -7,7 +7,7 @@ use proptest::{collection::vec, prelude::*};
 use super::*;
 use crate::core::{
     amf::Object,
-    flv::track_filter::{AUDIO_TRACK_MAP, VIDEO_TRACK_MAP},
+    flv::{AUDIO_TRACK_MAP, VIDEO_TRACK_MAP},
 };
 
 const VIDEO: TagKind = TagKind::VIDEO;

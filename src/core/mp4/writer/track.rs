@@ -7,9 +7,9 @@ use crate::core::{
     flv::{FrameInfo, TagKind},
     mp4::{
         fragment::{Run, Sample},
-        frame_rate::FrameRate,
+        frame_rate::{FrameRate, MILLISECONDS},
         movie::MovieTrack,
-        sample_entry::{FrameLength, MILLISECONDS, SampleEntry},
+        sample_entry::{FrameLength, SampleEntry},
     },
     payload::Pool,
 };
