@@ -81,7 +81,7 @@ impl fmt::Display for NotStarted {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::cli) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
@@ -222,7 +222,8 @@ mod tests {
         }
     }
 
-    fn outcome(ending: Ending) -> Outcome {
+    /// Returns the outcome of a recorded stream that has written nothing.
+    pub(in crate::cli) fn outcome(ending: Ending) -> Outcome {
         Outcome {
             ending,
             reason: String::new(),

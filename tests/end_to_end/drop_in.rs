@@ -13,7 +13,7 @@ use crate::{
     process::{Finished, Process, last_line, without_time},
     program::{self, LIMIT, download},
     server::{
-        Clip, Config, Connection, FaultAction, Login, LoginScheme, OnConnect, OnMissing, Pace,
+        Clip, Config, Connection, FaultAction, LoginScheme, OnConnect, OnMissing, Pace,
         ScriptedPeer, SeekTo, Seeking, Server, Stream, Tag, status,
     },
 };
@@ -475,14 +475,8 @@ fn secrets_of_invalid_command_lines_are_masked() {
 fn login_data_is_masked_in_every_output() {
     for scheme in [LoginScheme::Adobe, LoginScheme::Limelight] {
         for password in ["s3cret", "wrong!"] {
-            let server = Server::start(Config {
-                login: Some(Login {
-                    scheme,
-                    user: "joe",
-                    password: "s3cret",
-                }),
-                ..Config::serving(Stream::recorded_sample())
-            });
+            let server =
+                Server::start(Config::serving(Stream::recorded_sample()).with_login(scheme));
             let url_with_login = server
                 .url("clip")
                 .replace("rtmp://", &format!("rtmp://joe:{password}@"));
@@ -539,14 +533,9 @@ fn failed_login_is_refused_without_printing_secrets() {
         (&["--user", "jim", "--password", "s3cret"], 1, "refused"),
         (&[], 1, "refused"),
     ] {
-        let server = Server::start(Config {
-            login: Some(Login {
-                scheme: LoginScheme::Adobe,
-                user: "joe",
-                password: "s3cret",
-            }),
-            ..Config::serving(Stream::recorded_sample())
-        });
+        let server = Server::start(
+            Config::serving(Stream::recorded_sample()).with_login(LoginScheme::Adobe),
+        );
         let download = download(&server.url("clip"), &[options, &["-V"]].concat());
         download.assert_ended(code, word);
         for secret in ["joe", "jim", "s3cret", "wr0ng!"] {

@@ -19,8 +19,8 @@ use crate::{
     program,
     server::{
         AfterAnswer, Authority, CannedPeer, Clip, Config, Connection, Disconnected, FaultAction,
-        FaultPoint, Handshake, Listener, Login, LoginScheme, OnConnect, OnMissing, ScriptedPeer,
-        Server, Step, Stream, TlsClose, TlsFront, Tunnel, TunnelConfig, Validity, status,
+        FaultPoint, Handshake, Listener, LoginScheme, OnConnect, OnMissing, ScriptedPeer, Server,
+        Step, Stream, TlsClose, TlsFront, Tunnel, TunnelConfig, Validity, status,
     },
 };
 
@@ -389,14 +389,7 @@ fn hints_that_cannot_be_tried_are_remedies() {
         missing,
         ..Config::default()
     };
-    let with_login = Config {
-        login: Some(Login {
-            scheme: LoginScheme::Adobe,
-            user: "joe",
-            password: "s3cret",
-        }),
-        ..Config::default()
-    };
+    let with_login = Config::default().with_login(LoginScheme::Adobe);
     let rejecting = Config {
         connect: OnConnect::Reject {
             code: "NetConnection.Connect.Rejected",

@@ -30,6 +30,26 @@ pub fn avc_b_frames_flv(ffmpeg: &Ffmpeg) -> PathBuf {
     encode(ffmpeg, "avc_b_frames.flv", &[AVC, &["-bf", "2"], AAC])
 }
 
+/// Returns the clips whose codecs every ffmpeg writes to FLV: H.264 and AAC, also with B-frames, and MP3.
+#[cfg(unix)]
+pub fn legacy_flvs(ffmpeg: &Ffmpeg) -> [PathBuf; 3] {
+    [avc_aac_flv, avc_b_frames_flv, mp3_flv].map(|clip| clip(ffmpeg))
+}
+
+/// Returns the clips whose codecs only Enhanced RTMP defines for FLV.
+#[cfg(unix)]
+pub fn enhanced_flvs(recent: &Ffmpeg) -> [PathBuf; 6] {
+    [
+        hevc_aac_flv,
+        av1_opus_flv,
+        vp9_opus_flv,
+        avc_flac_flv,
+        avc_ac3_flv,
+        avc_eac3_flv,
+    ]
+    .map(|clip| clip(recent))
+}
+
 /// Returns H.264 with pixels of 16 to 11 and the full range of values.
 #[cfg(unix)]
 pub fn avc_wide_pixels_flv(ffmpeg: &Ffmpeg) -> PathBuf {

@@ -9,8 +9,8 @@ use crate::{
     program::{Download, download},
     server::{
         AfterAnswer, Authority, CannedPeer, Clip, Config, FaultAction, FaultPoint, Handshake,
-        Login, LoginScheme, OnConnect, OnMissing, ScriptedPeer, Server, Step, Stream, TlsClose,
-        TlsFront, Validity,
+        LoginScheme, OnConnect, OnMissing, ScriptedPeer, Server, Step, Stream, TlsClose, TlsFront,
+        Validity,
     },
 };
 
@@ -152,14 +152,7 @@ fn each_refused_session_has_its_hints() {
         missing,
         ..Config::default()
     };
-    let with_login = Config {
-        login: Some(Login {
-            scheme: LoginScheme::Adobe,
-            user: "joe",
-            password: "s3cret",
-        }),
-        ..Config::default()
-    };
+    let with_login = Config::default().with_login(LoginScheme::Adobe);
     let with_player = Config {
         required_player: Some(rtmpull::core::rtmp::challenge::SwfProof {
             hash: [7; 32],

@@ -14,11 +14,7 @@ use crate::{
 #[test]
 fn files_hold_the_same_packets_as_the_input() {
     let ffmpeg = require!(Ffmpeg::find());
-    for source in [
-        fixtures::avc_aac_flv(&ffmpeg),
-        fixtures::avc_b_frames_flv(&ffmpeg),
-        fixtures::mp3_flv(&ffmpeg),
-    ] {
+    for source in fixtures::legacy_flvs(&ffmpeg) {
         let folder = Folder::with(&fs::read(&source).expect("a clip"));
         folder
             .remux(&["in.flv", "-o", "out.mp4"])

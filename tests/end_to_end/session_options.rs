@@ -22,8 +22,8 @@ use crate::{
     downloads::assert_same_media,
     peers::{require, rtmpdump::Rtmpdump},
     server::{
-        ClientRecord, Clip, Command, Config, Handshake, Login, LoginScheme, OnConnect, Pace,
-        SecureToken, Server, Stream,
+        ClientRecord, Clip, Command, Config, Handshake, LoginScheme, OnConnect, Pace, SecureToken,
+        Server, Stream,
     },
 };
 
@@ -285,14 +285,7 @@ fn recorded_config() -> Config {
 }
 
 fn with_login(scheme: LoginScheme) -> Config {
-    Config {
-        login: Some(Login {
-            scheme,
-            user: "joe",
-            password: "s3cret",
-        }),
-        ..recorded_config()
-    }
+    recorded_config().with_login(scheme)
 }
 
 fn user(user: &str, password: &str) -> Option<User> {

@@ -15,8 +15,8 @@ use crate::{
     fixtures,
     peers::{ffmpeg::Ffmpeg, require, rtmpdump::Rtmpdump},
     server::{
-        C2, Clip, Config, EndSignal, FaultAction, FaultPoint, Handshake, Login, LoginScheme, Pace,
-        Replay, ScriptedPeer, SecureToken, Server, Step, Stream, Tunnel, TunnelConfig,
+        C2, Clip, Config, EndSignal, FaultAction, FaultPoint, Handshake, LoginScheme, Pace, Replay,
+        ScriptedPeer, SecureToken, Server, Step, Stream, Tunnel, TunnelConfig,
     },
     verify::{self, Media},
 };
@@ -133,14 +133,7 @@ fn ffmpeg_logs_in_with_every_scheme() {
     ] {
         for app in ["app", "app/inst"] {
             let stream = Stream::recorded(Clip::read(&source)).paced(Pace::Unbounded);
-            let server = Server::start(Config {
-                login: Some(Login {
-                    scheme,
-                    user: "joe",
-                    password: "s3cret",
-                }),
-                ..Config::serving(stream)
-            });
+            let server = Server::start(Config::serving(stream).with_login(scheme));
             let port = server.port();
             let url = format!("rtmp://joe:s3cret@127.0.0.1:{port}/{app}/clip");
             let played = Media::read(&ffmpeg, url.as_ref());

@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use rtmpull::core::rtmp::{challenge::SwfProof, handshake::digest::Scheme};
 
 use super::{
-    broadcast::Broadcast, clip::Clip, live_replay::LiveReplay, login::Login, replay::Replay,
+    broadcast::Broadcast,
+    clip::Clip,
+    live_replay::LiveReplay,
+    login::{Login, LoginScheme},
+    replay::Replay,
 };
 
 /// Server configuration. The default server behaves correctly and has no streams.
@@ -366,6 +370,16 @@ impl Config {
             chunk_size: replay.chunk_size(),
             ..Self::serving(Stream::replay(replay))
         }
+    }
+
+    /// Returns the same server, which requests the login of user `joe` with the password `s3cret`.
+    pub fn with_login(mut self, scheme: LoginScheme) -> Self {
+        self.login = Some(Login {
+            scheme,
+            user: "joe",
+            password: "s3cret",
+        });
+        self
     }
 
     /// Returns the same server with a fault.

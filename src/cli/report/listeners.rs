@@ -132,8 +132,8 @@ mod tests {
 
     use super::*;
     use crate::{
+        cli::exit_code::tests::outcome,
         download::{Ending, ReconnectState},
-        output::Gaps,
         transport::Carrier,
     };
 
@@ -304,19 +304,9 @@ mod tests {
         });
         assert!(listeners.is_satisfied());
         listeners.finished(&Outcome {
-            ending: Ending::Cut,
             reason,
-            media_arrived: true,
-            handshake_done: true,
             is_live: true,
-            bytes: 0,
-            tags: 0,
-            position_ms: 0,
-            duration_ms: None,
-            gaps: Gaps::default(),
-            missing_sequence_headers: Vec::new(),
-            missing_tracks: Vec::new(),
-            hints: Vec::new(),
+            ..outcome(Ending::Cut)
         });
         let expected = [
             "connecting",

@@ -79,4 +79,4 @@ pub fn has_file_type(start: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -156,7 +156,8 @@ pub(super) struct Demuxed {
     pub(super) shown_ms: f64,
 }
 
-pub(super) fn demux(file: &[u8]) -> Vec<Demuxed> {
+/// Returns a demuxer that has read the tables or the fragments of a file.
+pub(crate) fn demuxer(file: &[u8]) -> Mp4FileDemuxer {
     let mut demuxer = Mp4FileDemuxer::new();
     while let Some(required) = demuxer.required_input() {
         let position = required.position as usize;
@@ -166,6 +167,11 @@ pub(super) fn demux(file: &[u8]) -> Vec<Demuxed> {
             data: &file[position..end.min(file.len())],
         });
     }
+    demuxer
+}
+
+pub(super) fn demux(file: &[u8]) -> Vec<Demuxed> {
+    let mut demuxer = demuxer(file);
     demuxer.tracks().unwrap();
     let mut samples = Vec::new();
     while let Some(sample) = demuxer.next_sample().unwrap() {

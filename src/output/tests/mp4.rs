@@ -8,13 +8,15 @@ use std::{
 };
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use shiguredo_mp4::demux::{Input, Mp4FileDemuxer};
 
 use super::*;
 use crate::{
     core::{
         flv::Metadata,
-        mp4::fragment::{ReadFragment, read_fragment},
+        mp4::{
+            fragment::{ReadFragment, read_fragment},
+            tests::demuxer,
+        },
     },
     output::{
         file::{MediaFile, Storage},
@@ -224,21 +226,22 @@ pub(super) fn frames_in(file: &[u8]) -> usize {
 }
 
 fn demuxed(file: &[u8]) -> usize {
-    let mut demuxer = Mp4FileDemuxer::new();
-    while let Some(required) = demuxer.required_input() {
-        let position = required.position as usize;
-        let end = required.size.map_or(file.len(), |size| position + size);
-        demuxer.handle_input(Input {
-            position: required.position,
-            data: &file[position..end.min(file.len())],
-        });
-    }
+    let mut demuxer = demuxer(file);
     let mut frames = 0;
     while let Some(sample) = demuxer.next_sample().unwrap() {
         assert!(sample.data_offset as usize + sample.data_size <= file.len());
         frames += 1;
     }
     frames
+}
+
+/// Returns the number of operations up to the last sync, and the number of frames that it synced.
+pub(super) fn synced(log: &[Operation]) -> Option<(usize, usize)> {
+    let mut operations = log.iter().enumerate().rev();
+    operations.find_map(|(at, operation)| match operation {
+        Operation::Sync(frames) => Some((at + 1, *frames)),
+        _ => None,
+    })
 }
 
 #[test]
@@ -270,15 +273,7 @@ fn any_crash_leaves_a_file_with_all_synced_frames() {
     let mut rng = StdRng::seed_from_u64(1);
     let mut crashes = 0;
     for crash in 0..=log.len() {
-        let is_sync = |operation: &Operation| matches!(operation, Operation::Sync(_));
-        let synced = log[..crash]
-            .iter()
-            .rposition(is_sync)
-            .map_or(0, |at| at + 1);
-        let least = match log[..synced].last() {
-            Some(Operation::Sync(frames)) => *frames,
-            _ => 0,
-        };
+        let (synced, least) = synced(&log[..crash]).unwrap_or((0, 0));
         for round in 0..300 {
             let mut image = Vec::new();
             log[..synced]

@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::{
-    mp4::{LogDisk, Operation, apply, apply_unsynced, frames_in, messages, options, record},
+    mp4::{
+        LogDisk, Operation, apply, apply_unsynced, frames_in, messages, options, record, synced,
+    },
     *,
 };
 use crate::{
@@ -260,15 +262,7 @@ fn a_crash_while_a_finished_file_is_continued_keeps_all_synced_frames() {
     assert_eq!(frames_in(&applied(&finished, &log)), total);
     let mut rng = StdRng::seed_from_u64(3);
     for crash in 0..=log.len() {
-        let is_sync = |operation: &Operation| matches!(operation, Operation::Sync(_));
-        let synced = log[..crash]
-            .iter()
-            .rposition(is_sync)
-            .map_or(0, |at| at + 1);
-        let least = match log[..synced].last() {
-            Some(Operation::Sync(frames)) => *frames,
-            _ => existing,
-        };
+        let (synced, least) = synced(&log[..crash]).unwrap_or((0, existing));
         for round in 0..200 {
             let mut image = applied(&finished, &log[..synced]);
             for operation in &log[synced..crash] {

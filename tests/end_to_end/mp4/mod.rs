@@ -40,11 +40,7 @@ use crate::{
 #[test]
 fn files_hold_the_same_packets_as_flv() {
     let ffmpeg = require!(Ffmpeg::find());
-    for source in [
-        fixtures::avc_aac_flv(&ffmpeg),
-        fixtures::avc_b_frames_flv(&ffmpeg),
-        fixtures::mp3_flv(&ffmpeg),
-    ] {
+    for source in fixtures::legacy_flvs(&ffmpeg) {
         assert_recorded_completely(&ffmpeg, &source);
     }
 }
@@ -52,14 +48,7 @@ fn files_hold_the_same_packets_as_flv() {
 #[test]
 fn files_hold_the_same_packets_of_enhanced_codecs() {
     let recent = require!(Ffmpeg::find_recent());
-    for source in [
-        fixtures::hevc_aac_flv(&recent),
-        fixtures::av1_opus_flv(&recent),
-        fixtures::vp9_opus_flv(&recent),
-        fixtures::avc_flac_flv(&recent),
-        fixtures::avc_ac3_flv(&recent),
-        fixtures::avc_eac3_flv(&recent),
-    ] {
+    for source in fixtures::enhanced_flvs(&recent) {
         assert_recorded_completely(&recent, &source);
     }
 }

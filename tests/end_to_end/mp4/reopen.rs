@@ -180,11 +180,7 @@ fn complete_and_foreign_files_stay_unchanged() {
 #[test]
 fn resumed_files_equal_uninterrupted_ones() {
     let ffmpeg = require!(Ffmpeg::find());
-    for source in [
-        fixtures::avc_aac_flv(&ffmpeg),
-        fixtures::avc_b_frames_flv(&ffmpeg),
-        fixtures::mp3_flv(&ffmpeg),
-    ] {
+    for source in fixtures::legacy_flvs(&ffmpeg) {
         let complete = complete(&source);
         let growing = growing(&complete);
         let mut prefixes: Vec<Vec<u8>> = (1..8)

@@ -1,23 +1,14 @@
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 
 use super::*;
 use crate::{
-    cli::{args::Verbosity, exit_code::NotStarted, terminal::screen::tests::plain},
+    cli::{
+        exit_code::NotStarted,
+        report::status::tests::{endpoint, registry},
+    },
     download::{Progress, Report},
     output::{Drops, Gap},
-    transport::Endpoint,
 };
-
-fn registry() -> Arc<Registry> {
-    Registry::new(plain(Verbosity::Normal).0)
-}
-
-fn endpoint() -> Endpoint {
-    Endpoint {
-        host: "host".to_owned(),
-        port: 1935,
-    }
-}
 
 #[test]
 fn each_stream_has_a_row_with_its_facts() {

@@ -8,7 +8,7 @@ mod liveness;
 mod rate;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(in crate::cli) mod tests;
 mod totals;
 
 use std::{

@@ -2,16 +2,16 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    cli::{args::Verbosity, terminal::screen::tests::plain},
+    cli::{args::Verbosity, exit_code, terminal::screen::tests::plain},
     download::Ending,
-    output::{Drops, Gaps},
+    output::Drops,
 };
 
-fn registry() -> Arc<Registry> {
+pub(in crate::cli) fn registry() -> Arc<Registry> {
     Registry::new(plain(Verbosity::Normal).0)
 }
 
-fn endpoint() -> Endpoint {
+pub(in crate::cli) fn endpoint() -> Endpoint {
     Endpoint {
         host: "host".to_owned(),
         port: 1935,
@@ -39,19 +39,9 @@ fn gap(length_ms: u64) -> Gap {
 
 fn outcome(ending: Ending) -> Outcome {
     Outcome {
-        ending,
         reason: "a reason".to_owned(),
-        media_arrived: true,
-        handshake_done: true,
         is_live: true,
-        bytes: 0,
-        tags: 0,
-        position_ms: 0,
-        duration_ms: None,
-        gaps: Gaps::default(),
-        missing_sequence_headers: Vec::new(),
-        missing_tracks: Vec::new(),
-        hints: Vec::new(),
+        ..exit_code::tests::outcome(ending)
     }
 }
 

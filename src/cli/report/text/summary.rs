@@ -147,23 +147,16 @@ pub(super) fn missing_suffix(tracks: &[TagKind]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::{Gap, Gaps};
+    use crate::{cli::exit_code, output::Gap};
 
     fn outcome(ending: Ending, reason: &str) -> Outcome {
         Outcome {
-            ending,
             reason: reason.to_owned(),
-            media_arrived: true,
-            handshake_done: true,
-            is_live: false,
             bytes: 6_763_315,
             tags: 150,
             position_ms: 60_400,
             duration_ms: Some(90_000),
-            gaps: Gaps::default(),
-            missing_sequence_headers: Vec::new(),
-            missing_tracks: Vec::new(),
-            hints: Vec::new(),
+            ..exit_code::tests::outcome(ending)
         }
     }
 

@@ -3,13 +3,12 @@ use super::{
     *,
 };
 use crate::{
-    cli::{args::Verbosity, terminal::screen::tests::plain},
+    cli::{args::Verbosity, exit_code, terminal::screen::tests::plain},
     core::{
         amf::{Text, Value},
         flv::TagKind,
     },
     download::{Ending, Hint},
-    output::Gaps,
 };
 
 /// Options under the name `rtmpdump`.
@@ -36,19 +35,12 @@ fn progress(bytes: u64, position_ms: u64, duration_ms: Option<u64>) -> Progress 
 
 fn outcome(ending: Ending, reason: &str) -> Outcome {
     Outcome {
-        ending,
         reason: reason.to_owned(),
-        media_arrived: true,
-        handshake_done: true,
-        is_live: false,
         bytes: 39_561,
         tags: 150,
         position_ms: 3_000,
         duration_ms: Some(3_020),
-        gaps: Gaps::default(),
-        missing_sequence_headers: Vec::new(),
-        missing_tracks: Vec::new(),
-        hints: Vec::new(),
+        ..exit_code::tests::outcome(ending)
     }
 }
 

@@ -18,15 +18,7 @@ type Shown = (Vec<u8>, bool, u64);
 
 /// Returns the samples of each track by its id in the file.
 fn tracks(file: &[u8]) -> BTreeMap<u32, Vec<Shown>> {
-    let mut demuxer = Mp4FileDemuxer::new();
-    while let Some(required) = demuxer.required_input() {
-        let position = required.position as usize;
-        let end = required.size.map_or(file.len(), |size| position + size);
-        demuxer.handle_input(Input {
-            position: required.position,
-            data: &file[position..end.min(file.len())],
-        });
-    }
+    let mut demuxer = demuxer(file);
     demuxer.tracks().unwrap();
     let mut tracks: BTreeMap<u32, Vec<Shown>> = BTreeMap::new();
     while let Some(sample) = demuxer.next_sample().unwrap() {
