@@ -9,16 +9,20 @@
 //! | --- | --- | --- |
 //! | 5 | [`cli`] | options, output for people and scripts, exit codes |
 //! | 4 | [`probe`] | description of a stream or a file without a recording |
-//! | 3 | [`download`] | the main loop: connects network, protocol and output; reconnects and resumes |
-//! | 3 | [`remux`] | conversion of FLV files to other files or a pipe |
+//! | 3 | [`download`] | the main loop: connects network, protocol and output; reconnects, resumes, changes sources |
+//! | 3 | [`remux`] | conversion of FLV files or standard input to recordings in files or a pipe |
 //! | 3 | [`repair`] | repair of FLV and MP4 files |
-//! | 2 | [`output`] | recordings: segments in files, or a pipe |
+//! | 2 | [`output`] | recordings: segments in files, a pipe, or both |
 //! | 1 | [`transport`] | byte streams to a host: TCP, TLS, proxies, HTTP tunnel; capture files |
 //! | 1 | [`core`] | protocol and formats, without I/O |
 //!
 //! A module depends only on modules of lower layers: `cli` on all of them, `probe` on `download` and its
-//! modules, `download` on `transport`, `output` and `core`, `remux` and `repair` on `output` and `core`, `output` on `core` without
-//! [`core::rtmp`]. `transport` depends on no other module of the crate.
+//! modules, `download` on `transport`, `output` and `core`, `remux` and `repair` on `output` and `core`, `output`
+//! on `core` without [`core::rtmp`]. `transport` depends on no other module of the crate.
+//!
+//! Inside `cli`, [`args`](cli::args) defines the options, [`job`](cli::job) resolves them to a download, and
+//! [`report`](cli::report) prints its events. [`streams`](cli::streams) runs the downloads of many streams in one
+//! process, and [`metrics`](cli::metrics) serves their status over HTTP.
 //!
 //! Inside `core`, [`rtmp`](core::rtmp) (the protocol) depends on [`flv`](core::flv) (the file format), and
 //! both depend on [`amf`](core::amf) (values). [`mp4`](core::mp4), the other file format, depends on `flv`.
@@ -41,7 +45,11 @@
 //! 5. The recording ([`output`]) chooses the segment. The muxer adds the tag header and the
 //!    PreviousTagSize to the payload, in place. The muxer for MP4 copies the frames of one second into a fragment.
 //! 6. The write queue collects tags and writes many of them with one system call. The buffers then
-//!    return to the decoder, so that a running download allocates nothing per message.
+//!    return to a pool, which the decoders of all downloads in a thread use, so that a running download allocates
+//!    nothing per message.
+//!
+//! A probe receives the messages of step 3, and its output discards the frames. [`remux`] reads the tags of a file
+//! and continues with step 4.
 //!
 //! # Glossary
 //!
