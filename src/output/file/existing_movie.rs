@@ -202,11 +202,7 @@ pub(crate) fn read_movie(
         let read = read_runs(file, offset, end, &mut window)?;
         let read = read.filter(|(runs, bytes)| writer.add_existing(runs, *bytes));
         let Some((runs, bytes)) = read else {
-            if tables_at(file, offset, length)?.is_some() {
-                break;
-            }
-            let next = next_fragment(file, offset, length, MAX_TRIES)?;
-            match (next, &purpose) {
+            match (fragment_after_damage(file, offset, length)?, &purpose) {
                 (None, _) => break,
                 (Some(next), Purpose::Repair) if skipped.len() < MAX_TRIES => {
                     let bytes = next.saturating_sub(offset);
@@ -224,8 +220,7 @@ pub(crate) fn read_movie(
             file.seek(SeekFrom::Start(offset))?;
             file.read_exact(&mut data)?;
             for sample in samples {
-                let rest = data.get(sample.offset as usize..).unwrap_or_default();
-                visit(sample, rest.get(..sample.size as usize).unwrap_or_default());
+                visit(sample, sample.of(&data));
             }
         }
         if !progress(writer.length()) {
@@ -310,6 +305,19 @@ fn tables_at(file: &mut (impl Read + Seek), offset: u64, length: u64) -> io::Res
     };
     let end = offset.saturating_add(u32::from_be_bytes(*bytes).into());
     Ok(Some(end == length))
+}
+
+/// Returns the offset of an intact fragment after damage at `damage`; `None` if the rest of the file is its tables or
+/// a torn fragment.
+fn fragment_after_damage(
+    file: &mut (impl Read + Seek),
+    damage: u64,
+    length: u64,
+) -> io::Result<Option<u64>> {
+    match tables_at(file, damage, length)? {
+        Some(_) => Ok(None),
+        None => next_fragment(file, damage, length, MAX_TRIES),
+    }
 }
 
 /// Returns the offset of the next intact fragment after `damage`. After `tries` damaged ones, returns the next one in

@@ -125,3 +125,11 @@ pub struct ExistingSample {
     /// Size in bytes.
     pub size: u32,
 }
+
+impl ExistingSample {
+    /// Returns the bytes of the sample in its fragment.
+    pub fn of(self, fragment: &[u8]) -> &[u8] {
+        let rest = fragment.get(self.offset as usize..).unwrap_or_default();
+        rest.get(..self.size as usize).unwrap_or_default()
+    }
+}
