@@ -289,7 +289,7 @@ fn a_web_server_and_a_closed_port_are_not_playable() {
     let web = CannedPeer::start(b"HTTP/1.1 400 Bad Request\r\n\r\n", AfterAnswer::Closed);
     let recorder = Recorder::before(web.port());
     let explained = explain(&url("rtmp", &recorder, "app/clip"), &[]);
-    explained.assert_fails(3, &["use-tunnel", "check-port"]);
+    explained.assert_fails(3, &["check-port"]);
     recorder.assert_polite();
     let closed = CannedPeer::start(b"", AfterAnswer::Open).port();
     let explained = explain(&format!("rtmp://127.0.0.1:{closed}/app/clip"), &[]);
@@ -402,13 +402,13 @@ fn hints_that_cannot_be_tried_are_remedies() {
         (
             missing(OnMissing::StreamNotFound),
             "not-found",
-            &["check-playpath", "not-published", "use-live"],
+            &["check-playpath", "not-published"],
             2,
         ),
         (
             missing(OnMissing::StartThenSilence),
             "stalled",
-            &["not-published", "use-live"],
+            &["not-published"],
             2,
         ),
         (with_login, "refused", &["log-in"], 2),
@@ -534,7 +534,7 @@ fn nginx_and_node_media_server_are_explained() {
     let recorder = Recorder::before(nginx.port());
     let explained = explain(&url("rtmp", &recorder, "vod/missing.flv"), &[]);
     recorder.assert_polite();
-    explained.assert_fails(1, &["check-playpath", "not-published", "use-live"]);
+    explained.assert_fails(1, &["check-playpath", "not-published"]);
 
     let node_media_server = node_media_server.start();
     let recorder = Recorder::before(node_media_server.port());

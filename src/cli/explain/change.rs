@@ -70,6 +70,25 @@ impl Change {
         }
     }
 
+    /// Whether the change does all that the hint suggests.
+    pub(super) fn follows(&self, hint: &Hint) -> bool {
+        match (hint, self) {
+            (
+                Hint::UseTls(change)
+                | Hint::DropTls(change)
+                | Hint::UseTunnel(change)
+                | Hint::DropTunnel(change)
+                | Hint::DropEncryption(change),
+                Self::Server { scheme, .. },
+            ) => change.to == scheme.name(),
+            (Hint::AnyHandshake, Self::Handshake(Mode::Auto))
+            | (Hint::UseLive, Self::Live(true))
+            | (Hint::DropLive, Self::Live(false))
+            | (Hint::DropStart, Self::NoStart) => true,
+            _ => false,
+        }
+    }
+
     /// Applies the change to a request.
     pub(super) fn apply(&self, request: &mut Request) {
         match self {

@@ -35,7 +35,7 @@ use super::{
     terminal::screen::Screen,
     usage,
 };
-use crate::download::{Job, Stop};
+use crate::download::{Hint, Job, Stop};
 
 /// Explains why the stream of `args` does not play. Returns the exit code, or why nothing was tried.
 pub(super) fn run(args: &Args, displays: &Displays) -> Result<Exit, (NotStarted, anyhow::Error)> {
@@ -105,11 +105,18 @@ impl Explanation {
         self.tried.iter().find(|tried| tried.progress == progress)
     }
 
-    /// Returns stable codes and texts of the probable remedies. The texts may contain secrets.
+    /// Returns stable codes and texts of the probable remedies, without those that were tried in vain. The texts may
+    /// contain secrets.
     fn remedies(&self) -> impl Iterator<Item = (&'static str, String)> {
         let furthest = self.furthest().filter(|_| !self.plays());
         let hints = furthest.into_iter().flat_map(|tried| &tried.outcome.hints);
-        hints.map(|hint| (hint.code(), hint::text(hint)))
+        let untried = hints.filter(|hint| !self.has_followed(hint));
+        untried.map(|hint| (hint.code(), hint::text(hint)))
+    }
+
+    fn has_followed(&self, hint: &Hint) -> bool {
+        let mut changes = self.tried.iter().flat_map(|tried| &tried.changes);
+        changes.any(|change| change.follows(hint))
     }
 
     /// Returns the command line that plays, without secrets.

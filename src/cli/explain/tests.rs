@@ -45,6 +45,16 @@ fn to(from: &'static str, to: &'static str) -> SchemeChange {
 }
 
 #[test]
+fn changes_follow_the_hints_that_they_exhaust() {
+    let tunnel = Hint::UseTunnel(to("rtmp", "rtmpt"));
+    assert!(server(Scheme::Rtmpt, 7000).follows(&tunnel));
+    assert!(!server(Scheme::Rtmps, 443).follows(&tunnel));
+    assert!(!server(Scheme::Rtmpt, 80).follows(&Hint::CheckPort));
+    assert!(Change::Live(true).follows(&Hint::UseLive));
+    assert!(!Change::Live(true).follows(&Hint::DropLive));
+}
+
+#[test]
 fn a_wrong_scheme_is_changed_on_the_same_port_first() {
     let hints = [Hint::UseTls(to("rtmp", "rtmps")), Hint::CheckPort];
     assert_eq!(
