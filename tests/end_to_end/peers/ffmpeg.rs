@@ -45,6 +45,7 @@ impl Ffmpeg {
     }
 
     /// Starts to publish a test picture and a tone of about 100 kbit/s to `url`. Each `seed` has different pictures.
+    #[cfg(target_os = "linux")]
     pub fn publish_test_picture(&self, url: &str, seed: u64) -> Process {
         let mut command = self.command();
         let picture = format!("testsrc=s=160x120:r=10,noise=alls=8:allf=t:all_seed={seed}");

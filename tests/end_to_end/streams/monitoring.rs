@@ -1,7 +1,5 @@
 //! The display, the metrics and the health checks of many streams.
 
-use std::process::Command;
-
 use super::*;
 use crate::{
     metrics::client::{get, logged_address, request, value, wait_for},
@@ -122,6 +120,8 @@ fn a_small_terminal_counts_healthy_streams_and_lists_failed_ones() {
 #[test]
 #[cfg(target_os = "linux")]
 fn stopped_terminal_delays_neither_the_streams_nor_the_end() {
+    use std::process::Command;
+
     let tmux = require!(Tmux::find());
     let server = endless_server();
     let streams =
