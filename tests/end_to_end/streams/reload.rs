@@ -173,6 +173,31 @@ fn changed_stream_that_is_stopped_before_its_restart_counts() {
 }
 
 #[test]
+fn removed_stream_that_returns_before_its_end_is_recorded_again() {
+    let server = endless_server();
+    let url = format!("url = \"{}\"\n{SLOW_END}", server.url("clip"));
+    let streams = || Streams::new("live = true\noutput = \"{name}-%05d.flv\"");
+    let first = streams().with("cam", &url).with("other", &url);
+    let mut process = slow_end(&first);
+    first.replace(&streams().with("other", &url).text);
+    process.signal("HUP");
+    wait_for_log(&first, &mut process, "0 changed, 1 removed");
+    first.replace(&first.text);
+    process.signal("HUP");
+    // The stream may have ended meanwhile.
+    let start = Instant::now();
+    let is_recorded = |log: String| log.matches("INFO: cam: Starting Live Stream").count() == 2;
+    while !fs::read_to_string(first.folder.path("log")).is_ok_and(is_recorded) {
+        assert!(start.elapsed() < LIMIT, "no second recording");
+        thread::sleep(Duration::from_millis(10));
+    }
+    process.signal("INT");
+    process
+        .finish(LIMIT)
+        .assert_streams_ended(0, "2 streams ended without failure");
+}
+
+#[test]
 fn new_file_of_a_stream_that_is_about_to_restart_is_taken() {
     let server = endless_server();
     let url = format!("url = \"{}\"", server.url("clip"));
