@@ -150,7 +150,8 @@ impl Screen {
     /// nothing waits. Call it before [`Screen::show_bar`], and [`Screen::finish`] at the end.
     pub fn queue_output(&self) -> io::Result<()> {
         // Old consoles of Windows do not understand the control sequences of a queued terminal.
-        if self.has_bar && cfg!(not(unix)) {
+        let is_direct = self.has_bar && cfg!(not(unix));
+        if is_direct || self.writes_events() {
             return Ok(());
         }
         let queue = LineWriter::start(descriptor::stderr)?;
