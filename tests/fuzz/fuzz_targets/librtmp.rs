@@ -15,7 +15,10 @@ use rtmpull::{
             librtmp,
         },
     },
-    core::amf::{Object, Value},
+    core::{
+        amf::{Object, Value},
+        rtmp::secret::Secret,
+    },
 };
 
 #[derive(Debug, Arbitrary)]
@@ -62,7 +65,8 @@ fuzz_target!(|input: Input<'_>| {
                 let _ = values.push(item);
                 if let Some(secret) = conn::secret(item) {
                     let masked = conn::masked(item);
-                    let (head, _) = item.split_at(item.len() - secret.len());
+                    let (Secret::Text(value) | Secret::Parameter { value, .. }) = &secret;
+                    let (head, _) = item.split_at(item.len() - value.len());
                     assert_eq!(masked, format!("{head}***"));
                 }
             }
