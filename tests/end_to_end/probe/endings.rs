@@ -1,6 +1,6 @@
 //! Verdicts, exit codes and the end of a probe.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use super::{probe, run, stdout};
 use crate::{
@@ -226,4 +226,42 @@ fn options_of_a_recording_are_refused() {
         let refusal = "ERROR: usage: --probe records nothing: it cannot be used with";
         assert!(finished.stderr.contains(refusal), "{finished}");
     }
+}
+
+#[test]
+fn short_secrets_of_the_url_are_masked_after_their_names_everywhere() {
+    let server = Server::start(Config {
+        connect: OnConnect::Reject {
+            code: "NetConnection.Connect.Rejected",
+            description: "1 client refused: bad token 'k7' of 1",
+        },
+        ..Config::default()
+    });
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let capture = folder.path().join("session.pcapng");
+    let url = server.url("clip?token=k7");
+    let probe = probe(
+        &url,
+        &["--capture", capture.to_str().expect("a UTF-8 path")],
+    );
+    probe.assert_result(1, "refused");
+    let reason = probe.get("verdict.reason").as_str().expect("a reason");
+    assert!(
+        reason.contains("1 client refused: bad token '***' of 1"),
+        "{reason}"
+    );
+    let text = run(&[&url, "-v"]);
+    let captured = fs::read(&capture).expect("a capture");
+    let captured = String::from_utf8_lossy(&captured);
+    let outputs = [stdout(&probe.finished), stdout(&text), text.stderr];
+    for output in outputs.iter().map(String::as_str).chain([&*captured]) {
+        assert!(
+            !output.contains("'k7'") && !output.contains("token=k7"),
+            "{output}"
+        );
+    }
+    assert!(
+        captured.contains("1 client refused: bad token 'xx' of 1"),
+        "{captured}"
+    );
 }
