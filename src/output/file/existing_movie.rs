@@ -197,14 +197,16 @@ pub(crate) fn read_movie(
     let end = sealed_end.map_or(length, |end| end.min(length));
     let (mut window, mut data) = (Vec::new(), Vec::new());
     let (mut frames, mut skipped, mut damaged_bytes) = (0_usize, Vec::new(), 0_u64);
+    let mut tries = MAX_TRIES;
     while writer.length() < end {
         let offset = writer.length();
         let read = read_runs(file, offset, end, &mut window)?;
         let read = read.filter(|(runs, bytes)| writer.add_existing(runs, *bytes));
         let Some((runs, bytes)) = read else {
-            match (fragment_after_damage(file, offset, length)?, &purpose) {
+            let next = fragment_after_damage(file, offset, length, &mut tries)?;
+            match (next, &purpose) {
                 (None, _) => break,
-                (Some(next), Purpose::Repair) if skipped.len() < MAX_TRIES => {
+                (Some(next), Purpose::Repair) if tries > 0 => {
                     let bytes = next.saturating_sub(offset);
                     damaged_bytes = bytes.saturating_add(damaged_bytes);
                     skipped.push(writer.skip_existing(bytes));
@@ -313,10 +315,11 @@ fn fragment_after_damage(
     file: &mut (impl Read + Seek),
     damage: u64,
     length: u64,
+    tries: &mut usize,
 ) -> io::Result<Option<u64>> {
     match tables_at(file, damage, length)? {
         Some(_) => Ok(None),
-        None => next_fragment(file, damage, length, MAX_TRIES),
+        None => next_fragment(file, damage, length, tries),
     }
 }
 
@@ -326,7 +329,7 @@ fn next_fragment(
     file: &mut (impl Read + Seek),
     damage: u64,
     length: u64,
-    mut tries: usize,
+    tries: &mut usize,
 ) -> io::Result<Option<u64>> {
     let (mut window, mut bytes) = (Vec::new(), Vec::new());
     // The header of a `free` box must fit before it.
@@ -339,9 +342,9 @@ fn next_fragment(
         let kinds = bytes.windows(4).enumerate();
         for (at, _) in kinds.filter(|(_, kind)| kind == b"moof") {
             let start = offset.saturating_add(at as u64).saturating_sub(4);
-            tries = tries.saturating_sub(1);
+            *tries = tries.saturating_sub(1);
             if start >= first
-                && (tries == 0 || read_runs(file, start, length, &mut window)?.is_some())
+                && (*tries == 0 || read_runs(file, start, length, &mut window)?.is_some())
             {
                 return Ok(Some(start));
             }
@@ -368,5 +371,6 @@ const BOX_HEADER: u64 = 8;
 /// Number of bytes searched at once for a fragment.
 const SEARCH_BYTES: u64 = 1 << 20;
 
-/// Number of damaged fragments after which the search ends. Such a file is not cut.
+/// Number of possible fragments after damage that are read in one file. A crafted file may contain millions, and each
+/// takes up to 1 MiB of reading. A file with more is not changed.
 const MAX_TRIES: usize = 1000;

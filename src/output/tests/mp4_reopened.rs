@@ -197,6 +197,22 @@ fn fragments_after_damage_are_kept() {
     }
 }
 
+#[test]
+fn possible_fragments_after_damage_are_limited_for_the_complete_file() {
+    let (log, ends) = recorded(5);
+    let complete = applied(&[], &log);
+    let with_garbage = |parts: usize| {
+        let mut file = complete[..ends[ends.len() - 1].0].to_vec();
+        file[32..40].copy_from_slice(&log_header(&log));
+        for (start, _) in ends[1..=parts].iter().rev() {
+            file.splice(start..start, b"moof".repeat(400));
+        }
+        read(&file)
+    };
+    assert!(matches!(with_garbage(2), ReadMovie::Movie(_)));
+    assert!(matches!(with_garbage(3), ReadMovie::Damaged(_)));
+}
+
 /// Reserved header of the growing file.
 fn log_header(log: &[Operation]) -> [u8; 8] {
     let Operation::Write(0, head) = &log[0] else {
