@@ -132,7 +132,7 @@ impl AttemptSeries {
         Some(NextAttempt {
             number: self.attempts,
             limit,
-            wait: backoff(self.attempts, rng),
+            wait: backoff(self.attempts, LONGEST_PAUSE, rng),
             is_patient: false,
         })
     }
@@ -221,20 +221,18 @@ fn is_lost(ending: Ending, cause: &EndCause, facts: &Facts, is_unlimited: bool) 
     }
 }
 
-/// Backoff of 1, 2, 4 … 30 s with ±25 % jitter, so that clients of a restarted server do not
-/// reconnect simultaneously.
-fn backoff(attempt: u32, rng: &mut impl Rng) -> Duration {
-    let doublings = attempt.saturating_sub(1).min(MAX_DOUBLINGS);
-    let pause = SHORTEST_PAUSE
-        .saturating_mul(1 << doublings)
-        .min(LONGEST_PAUSE);
+/// Backoff of 1, 2, 4 … s up to `longest`, of at most 32 s, with ±25 % jitter, so that clients of a restarted server do
+/// not reconnect simultaneously. `number` counts attempts or failures from 1.
+pub(super) fn backoff(number: u32, longest: Duration, rng: &mut impl Rng) -> Duration {
+    let doublings = number.saturating_sub(1).min(MAX_DOUBLINGS);
+    let pause = SHORTEST_PAUSE.saturating_mul(1 << doublings).min(longest);
     pause.mul_f64(rng.random_range(0.75..=1.25))
 }
 
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Largest exponent; one more would exceed the longest backoff.
+/// Largest exponent, for 32 s.
 const MAX_DOUBLINGS: u32 = 5;
 
 /// Interval between polls for a missing stream.

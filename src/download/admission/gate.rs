@@ -2,11 +2,13 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use rand::{Rng, RngExt};
+use rand::Rng;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep_until},
 };
+
+use crate::download::retry::backoff;
 
 /// Why a server counts as failing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,12 +110,13 @@ impl Gate {
         if self.failing.len() >= MAX_HOSTS && !self.failing.contains_key(host) {
             return;
         }
+        let pause = backoff(failures, LONGEST_PAUSE, rng);
         let failing = Failing {
             failures,
             latest: failure,
             since: now,
             backoff: Backoff {
-                until: now.checked_add(pause(failures, rng)).unwrap_or(now),
+                until: now.checked_add(pause).unwrap_or(now),
                 probe: Arc::new(Semaphore::new(1)),
             },
         };
@@ -161,21 +164,8 @@ impl ProbeRight {
     }
 }
 
-/// Back-off of 1, 2, 4, 8, 10 s with ±25 % jitter. It is shorter than that of a single download, because one
-/// connection serves all.
-fn pause(failures: u32, rng: &mut impl Rng) -> Duration {
-    let doublings = failures.saturating_sub(1).min(MAX_DOUBLINGS);
-    let pause = SHORTEST_PAUSE
-        .saturating_mul(1 << doublings)
-        .min(LONGEST_PAUSE);
-    pause.mul_f64(rng.random_range(0.75..=1.25))
-}
-
-const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+/// Longest back-off. It is shorter than that of a single download, because one connection serves all.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-
-/// Largest exponent; one more would exceed the longest back-off.
-const MAX_DOUBLINGS: u32 = 4;
 
 /// Time between two patient polls. Each poll is a connection, so that polls of thousands of missing streams would cost
 /// a large part of a core.
