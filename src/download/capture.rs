@@ -4,22 +4,31 @@ use std::{
     fs::File,
     io, mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
+
+use rand::rngs::StdRng;
 
 use crate::{
     core::rtmp::{
-        client::{Client, Observer},
+        client::{Client, Observer, config::Config},
         redaction::{Redactor, Rules},
     },
     transport::capture::{Connection, Sender, Writer},
 };
 
-/// Lets the capture of the download, if any, observe a new session.
-pub(super) fn observe(capture: Option<&Arc<Capture>>, client: &mut Client) {
+/// Creates the client of a session, which the capture of the download observes, if any.
+pub(super) fn observed_client(
+    config: impl Into<Arc<Config>>,
+    now: Instant,
+    capture: Option<&Arc<Capture>>,
+) -> Client {
+    let mut rng: StdRng = rand::make_rng();
+    let mut client = Client::new(config, now, &mut rng);
     if let Some(observer) = capture.and_then(Capture::session) {
         client.observe(observer);
     }
+    client
 }
 
 /// Records sessions in a capture file. The first error ends the capture and never the download.

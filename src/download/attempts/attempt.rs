@@ -5,8 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rand::rngs::StdRng;
-
 use super::Series;
 use crate::{
     core::rtmp::{
@@ -20,7 +18,7 @@ use crate::{
     download::{
         HostFailure,
         candidates::suggests_other_candidate,
-        capture,
+        capture::observed_client,
         connection::Connection,
         hint::Attempted,
         outcome::{EndCause, judge},
@@ -181,9 +179,8 @@ impl<'s, 'a, 'p> Attempt<'s, 'a, 'p> {
         if let Some(connect) = &self.login {
             Arc::make_mut(&mut config).connect.clone_from(connect);
         }
-        let mut rng: StdRng = rand::make_rng();
-        let mut client = Client::new(Arc::clone(&config), Instant::now(), &mut rng);
-        capture::observe(self.series.job.capture.as_ref(), &mut client);
+        let capture = self.series.job.capture.as_ref();
+        let mut client = observed_client(Arc::clone(&config), Instant::now(), capture);
         if self.series.pump.reports_messages {
             client.keep_answers();
         }

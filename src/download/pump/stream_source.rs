@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rand::rngs::StdRng;
 use tokio::time::timeout;
 
 use super::close;
@@ -21,7 +20,7 @@ use crate::{
         },
     },
     download::{
-        capture::{self, Capture},
+        capture::{Capture, observed_client},
         connection::{Connection, Moved},
     },
     transport::{DialFacts, Dialer, Route},
@@ -62,9 +61,7 @@ impl StreamSource<'_> {
             .inspect_err(|error| tracing::debug!("no second connection: {error}"))
             .ok()?;
         let mut connection = Connection::new(stream);
-        let mut rng: StdRng = rand::make_rng();
-        let mut client = Client::new(config, Instant::now(), &mut rng);
-        capture::observe(self.capture, &mut client);
+        let mut client = observed_client(config, Instant::now(), self.capture);
         loop {
             client.poll_transmit(&mut connection.outbox).ok()?;
             let moved = connection.exchange(true).await.ok()?;

@@ -41,8 +41,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rand::rngs::StdRng;
-
 pub(in crate::download) use self::moving::{Move, PlayingConnection};
 use self::{
     first_source::{FirstSource, Proof},
@@ -64,8 +62,8 @@ use crate::{
         },
     },
     download::{
-        Reconnect, ReconnectState, attempts::starting_at, capture, connection::Connection,
-        outcome::EndCause, redirect::reconnect,
+        Reconnect, ReconnectState, attempts::starting_at, capture::observed_client,
+        connection::Connection, outcome::EndCause, redirect::reconnect,
     },
     transport::{Route, Stream},
 };
@@ -392,10 +390,8 @@ impl Pump<'_> {
         if let Some(login) = &plan.login {
             config.connect.clone_from(login);
         }
-        let mut rng: StdRng = rand::make_rng();
         let config = Arc::new(config);
-        let mut client = Client::new(Arc::clone(&config), now, &mut rng);
-        capture::observe(source.capture, &mut client);
+        let mut client = observed_client(Arc::clone(&config), now, source.capture);
         if self.reports_messages {
             client.keep_answers();
         }
