@@ -21,7 +21,7 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Others {
     None,
-    /// A stream to a FIFO that nobody reads, and a stream to a disk that becomes full.
+    /// One stream to an unread FIFO, and one to a disk that becomes full.
     Stuck,
     /// This number of streams to files in the folder of the measured stream.
     Healthy(u64),
@@ -59,7 +59,7 @@ impl Others {
     fn name(self) -> String {
         match self {
             Self::None => "none".to_owned(),
-            Self::Stuck => "a FIFO that nobody reads, a disk that becomes full".to_owned(),
+            Self::Stuck => "an unread FIFO, a disk that becomes full".to_owned(),
             Self::Healthy(count) => format!("{count} of 1 Mbit/s"),
         }
     }

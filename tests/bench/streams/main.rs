@@ -8,7 +8,7 @@
 //!   `RTMPULL_BEFORE` names another build of rtmpull to compare with.
 //! - `waiting`: 2,000 streams that are missing, that never send media, or whose server does not run.
 //! - `latency`: the time from sending a frame to its arrival in the file, for one stream alone, beside a full disk
-//!   and a FIFO that nobody reads, and beside 100 other streams.
+//!   and an unread FIFO, and beside 100 other streams.
 //!
 //! `--count=N` replaces the number of streams. `live` and `compare` keep up to 7 GB of recordings in memory
 //! (`/dev/shm`) if that folder exists, otherwise in the folder for temporary files.
