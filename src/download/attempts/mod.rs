@@ -85,8 +85,7 @@ impl Series<'_, '_> {
     /// Makes attempts until one of them ends the download.
     async fn run(mut self) -> (Ending, String) {
         loop {
-            let cause = self.attempt().await;
-            let facts = self.pump.facts();
+            let (cause, facts) = self.attempt().await;
             let (ending, reason) = judge(&cause, &facts);
             let may_switch = self.sources.has_fallbacks() && may_take_over(ending);
             if may_switch && self.switch_source(&reason) {
@@ -120,8 +119,8 @@ impl Series<'_, '_> {
         }
     }
 
-    /// Makes one attempt, notes its result, and returns why it ended.
-    async fn attempt(&mut self) -> EndCause {
+    /// Makes one attempt, notes its result, and returns why it ended with the facts to judge that.
+    async fn attempt(&mut self) -> (EndCause, Facts) {
         let began = Instant::now();
         let timeouts = self
             .policy
@@ -160,7 +159,7 @@ impl Series<'_, '_> {
         if let Some(attempted) = &self.pump.attempted {
             self.pump.hints = hints(&cause, &facts, attempted, self.candidates.untried());
         }
-        cause
+        (cause, facts)
     }
 
     /// Switches to the next source. Returns whether it is worth an attempt at once.
